@@ -1,0 +1,48 @@
+"""Packaging of slac_tf; tool settings are in pyproject.toml, exact versions in requirements.lock."""
+
+import setuptools
+
+RUNTIME = [
+    "absl-py",
+    "dm-control==1.0.34",
+    "dm-reverb==0.14.0",
+    "gin-config==0.5.0",
+    "gymnasium[mujoco]>=1.1,<1.4",
+    "imageio",
+    "imageio-ffmpeg",
+    "mujoco==3.3.7",
+    "numpy<2",
+    "pillow",
+    "psutil",
+    "setuptools<82",
+    "tensorflow==2.15.1",
+    "tensorflow-probability==0.23.0",
+    "tf-agents==0.19.0",
+    "tqdm",
+    "typing-extensions==4.5.0",
+]
+
+setuptools.setup(
+    name="slac-tf",
+    version="0.1.0",
+    description="Stochastic Latent Actor-Critic on TensorFlow and TF-Agents",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    python_requires=">=3.9,<3.12",
+    platforms=["Linux"],
+    packages=setuptools.find_packages(include=["slac_tf", "slac_tf.*"]),
+    package_data={"slac_tf": ["py.typed"]},
+    install_requires=RUNTIME,
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]==2.15.1"],
+        "plots": ["matplotlib"],
+        "dev": ["mypy==1.10.1", "pytest", "pytest-timeout", "ruff"],
+    },
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

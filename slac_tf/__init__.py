@@ -1,0 +1,1 @@
+"""Stochastic Latent Actor-Critic on TensorFlow and TF-Agents."""

@@ -1,0 +1,368 @@
+"""The stochastic latent actor-critic agent (Algorithm 1)."""
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import numpy as np
+import tensorflow as tf
+from tf_agents.agents import tf_agent
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectory_lib
+from tf_agents.typing import types
+from tf_agents.utils import common
+
+from slac_tf.agents.slac import networks as slac_networks
+from slac_tf.latent_models import base
+from slac_tf.losses import elbo, sac
+from slac_tf.policies import history_policy
+from slac_tf.utils import images, masks
+
+
+class SlacOptimizers(NamedTuple):
+    """One optimizer for each loss.
+
+    Attributes:
+        model: For ψ.
+        critic: For θ.
+        actor: For φ.
+        alpha: For the temperature.
+    """
+
+    model: tf.keras.optimizers.Optimizer
+    critic: tf.keras.optimizers.Optimizer
+    actor: tf.keras.optimizers.Optimizer
+    alpha: tf.keras.optimizers.Optimizer
+
+
+class _Window(NamedTuple):
+    """What the losses read of a replayed window, on the device."""
+
+    frames: tf.Tensor  # [B, T+1, 64, 64, 3] uint8
+    actions: tf.Tensor  # [B, T+1, A] float32
+    rewards: tf.Tensor  # [B, T+1] float32
+    discounts: tf.Tensor  # [B, T+1] float32
+    step_types: tf.Tensor  # [B, T+1] int32
+
+
+class _Inferred(NamedTuple):
+    """What the latent model infers of a window."""
+
+    features: tf.Tensor  # [B, T+1, F] float32
+    latents: tf.Tensor  # [B, T+1, L] float32, samples of the posterior
+
+
+class SlacAgent(tf_agent.TFAgent):
+    """Trains a latent model on replayed sequences, critics on its latents, an actor on histories.
+
+    Replayed windows hold T+1 steps, T the paper's tau. Variables trained by each loss: the model loss
+    trains the model (with its encoder), the critic loss the two critics, the actor loss the actor's
+    fully connected layers, the temperature loss log α; target critics follow the critics.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: ts.TimeStep,
+        action_spec: types.NestedTensorSpec,
+        networks: slac_networks.SlacNetworks,
+        optimizers: SlacOptimizers,
+        *,
+        sequence_length: int,
+        model_batch_size: int,
+        decoder_variance: float,
+        gamma: float,
+        target_update_tau: float,
+        initial_alpha: float,
+        target_entropy: float,
+        actor_loss_on_next_step: bool,
+        train_step_counter: tf.Variable,
+        name: str = "slac_agent",
+    ):
+        """Constructor.
+
+        Args:
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            action_spec: `[A] float32` in [-1, 1].
+            networks: The networks, built.
+            optimizers: One for each loss.
+            sequence_length: T, the paper's tau.
+            model_batch_size: The model loss takes this many, the first, of a batch's sequences.
+            decoder_variance: Of each pixel, on the scale of [0, 1].
+            gamma: Discount factor of an agent step.
+            target_update_tau: Share of the critics in each update of their targets.
+            initial_alpha: Temperature at the start.
+            target_entropy: In nats.
+            actor_loss_on_next_step: Whether the actor's loss is taken at step tau+1, as Eq. (11) has it,
+                or at step tau, as the published code does.
+            train_step_counter: Incremented by each `train`.
+            name: Name.
+        """
+        policies = {
+            greedy: history_policy.HistoryPolicy(
+                time_step_spec,
+                action_spec,
+                networks.history,
+                networks.actor,
+                greedy=greedy,
+                keep_features=False,
+            )
+            for greedy in (True, False)
+        }
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy=policies[True],
+            collect_policy=policies[False],
+            train_sequence_length=sequence_length + 1,
+            train_step_counter=train_step_counter,
+        )
+        self._networks = networks
+        self._model = networks.model
+        self._critics = list(networks.critics)
+        self._target_critics = list(networks.target_critics)
+        self._actor = networks.actor
+        self._history = networks.history
+        self._optimizers = optimizers
+        self._last = sequence_length  # index of the window's last step, tau+1 in the paper
+        self._model_batch_size = model_batch_size
+        self._decoder_variance = decoder_variance
+        self._gamma = gamma
+        self._target_update_tau = target_update_tau
+        self._target_entropy = target_entropy
+        self._actor_step = sequence_length if actor_loss_on_next_step else sequence_length - 1
+        self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
+        self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
+        self._create_optimizer_slots()
+        self._compiled_train = common.function(self._train_step)
+        self._compiled_pretrain = common.function(self._pretrain_step)
+
+    def _create_optimizer_slots(self) -> None:
+        """Makes all Adam moments now, so that a checkpoint restored before training finds them."""
+        for optimizer, variables in (
+            (self._optimizers.model, self._model.trainable_variables),
+            (self._optimizers.critic, self._critic_variables),
+            (self._optimizers.actor, self._actor.trainable_variables),
+            (self._optimizers.alpha, [self._log_alpha]),
+        ):
+            optimizer._create_all_weights(variables)
+
+    @property
+    def _critic_variables(self) -> List[tf.Variable]:
+        return [v for critic in self._critics for v in critic.trainable_variables]
+
+    def _initialize(self) -> None:
+        self._update_targets(1.0)
+
+    def _update_targets(self, tau: float) -> None:
+        for critic, target in zip(self._critics, self._target_critics):
+            common.soft_variables_update(critic.variables, target.variables, tau)
+
+    # Training.
+
+    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+        return self._compiled_train(experience, weights)
+
+    def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
+        """One step of the model alone, on all sequences of the batch.
+
+        Args:
+            experience: `[B, T+1, …]`.
+
+        Returns:
+            The model loss, scalar, and its terms.
+        """
+        return self._compiled_pretrain(experience)
+
+    def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
+        window = _window(experience)
+        with tf.GradientTape() as tape:
+            losses, _ = self.model_loss(window)
+            loss = tf.reduce_mean(losses.loss)
+        self._apply(self._optimizers.model, tape, loss, self._model.trainable_variables)
+        self.pretrain_step_counter.assign_add(1)
+        return tf_agent.LossInfo(loss, _model_summary(losses))
+
+    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+        window = _window(experience)
+        weights = tf.constant(1.0) if weights is None else weights  # scalar or [B]
+        alpha = tf.exp(self._log_alpha)
+
+        # The model sees the first sequences under a tape. All others are only filtered, outside of it:
+        # a critic or actor never has a gradient into the model, so recording it would be waste.
+        modelled = tf.nest.map_structure(lambda x: x[: self._model_batch_size], window)
+        with tf.GradientTape() as model_tape:
+            model_losses, inferred = self.model_loss(modelled)
+            model_loss = tf.reduce_mean(model_losses.loss)
+        inferred = tf.nest.map_structure(tf.stop_gradient, inferred)
+        batch_size = window.actions.shape[0]
+        if batch_size is None or batch_size > self._model_batch_size:
+            others = self.infer(tf.nest.map_structure(lambda x: x[self._model_batch_size :], window))
+            inferred = tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=0), inferred, others)
+
+        with tf.GradientTape() as critic_tape:
+            critic_losses, critic_extra = self.critic_loss(window, inferred, alpha)
+            critic_loss = tf.reduce_mean(weights * critic_losses)
+
+        with tf.GradientTape(watch_accessed_variables=False) as actor_tape:
+            actor_tape.watch(self._actor.trainable_variables)
+            actor_losses, log_prob = self.actor_loss(window, inferred, alpha)
+            actor_loss = tf.reduce_mean(weights * actor_losses)
+
+        with tf.GradientTape() as alpha_tape:
+            alpha_losses = sac.alpha_loss(self._log_alpha, log_prob, self._target_entropy)
+            alpha_loss = tf.reduce_mean(weights * alpha_losses)
+
+        # All gradients are those of the weights before this step.
+        steps = (
+            (self._optimizers.critic, critic_tape, critic_loss, self._critic_variables),
+            (self._optimizers.actor, actor_tape, actor_loss, self._actor.trainable_variables),
+            (self._optimizers.alpha, alpha_tape, alpha_loss, [self._log_alpha]),
+            (self._optimizers.model, model_tape, model_loss, self._model.trainable_variables),
+        )
+        gradients = [tape.gradient(loss, variables) for _, tape, loss, variables in steps]
+        for (optimizer, _, _, variables), gradient in zip(steps, gradients):
+            optimizer.apply_gradients(zip(gradient, variables))
+        self._update_targets(self._target_update_tau)
+        self.train_step_counter.assign_add(1)
+
+        extra = {
+            **_model_summary(model_losses),
+            **critic_extra,
+            "critic_loss": critic_loss,
+            "actor_loss": actor_loss,
+            "alpha_loss": alpha_loss,
+            "alpha": alpha,
+            "entropy": -tf.reduce_mean(log_prob),
+        }
+        return tf_agent.LossInfo(model_loss + critic_loss + actor_loss + alpha_loss, extra)
+
+    def _apply(self, optimizer: Any, tape: tf.GradientTape, loss: tf.Tensor, variables: List[tf.Variable]) -> None:
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+
+    # Losses, per sequence.
+
+    def infer(self, window: _Window) -> _Inferred:
+        """Features and posterior samples of a window.
+
+        Args:
+            window: `[B, T+1, …]`.
+
+        Returns:
+            `[B, T+1, …]`.
+        """
+        features = self._model.encoder(images.to_float(window.frames))
+        posterior = self._model.posterior(features, window.actions, window.step_types)
+        return _Inferred(features, self._model.vector(posterior))
+
+    def model_loss(self, window: _Window) -> "tuple[elbo.Elbo, _Inferred]":
+        """J_M(ψ), Eq. (9). Trains the model's variables, the encoder's among them.
+
+        Args:
+            window: `[B, T+1, …]`.
+
+        Returns:
+            The loss and its terms, `[B]`, and what was inferred on the way.
+        """
+        model = self._model
+        frames = images.to_float(window.frames)
+        features = model.encoder(frames)
+        posterior = model.posterior(features, window.actions, window.step_types)
+        prior = model.prior(posterior, window.actions, window.step_types)
+        latents = model.vector(posterior)
+        reward_means, reward_stds = model.reward(latents, window.actions)
+        losses = elbo.elbo(
+            frame_log_probs=elbo.frame_log_prob(frames, model.decode(latents), self._decoder_variance),
+            rewards=window.rewards[:, :-1],
+            reward_means=reward_means,
+            reward_stds=reward_stds,
+            reward_mask=1.0 - tf.cast(masks.is_last(window.step_types)[:, :-1], tf.float32),
+            kl=model.kl(posterior, prior),
+        )
+        return losses, _Inferred(features, latents)
+
+    def critic_loss(
+        self, window: _Window, inferred: _Inferred, alpha: tf.Tensor
+    ) -> "tuple[tf.Tensor, Dict[str, tf.Tensor]]":
+        """J_Q(θ), Eq. (10), on the window's last transition. Trains the two critics.
+
+        Args:
+            window: `[B, T+1, …]`.
+            inferred: `[B, T+1, …]`.
+            alpha: Temperature, scalar.
+
+        Returns:
+            The loss `[B]` and means to log.
+        """
+        last = self._last
+        history = self._history.at(last, inferred.features, window.actions, window.step_types)
+        next_actions, next_log_prob = self._actor(history).experimental_sample_and_log_prob()
+        target = sac.td_target(
+            reward=window.rewards[:, last - 1],
+            discount=window.discounts[:, last - 1],
+            next_qs=[critic(inferred.latents[:, last], next_actions) for critic in self._target_critics],
+            next_log_prob=next_log_prob,
+            alpha=alpha,
+            gamma=self._gamma,
+        )
+        qs = [critic(inferred.latents[:, last - 1], window.actions[:, last - 1]) for critic in self._critics]
+        extra = {"q_mean": tf.reduce_mean(qs[0]), "q_target_mean": tf.reduce_mean(target)}
+        return sac.critic_loss(qs, target), extra
+
+    def actor_loss(self, window: _Window, inferred: _Inferred, alpha: tf.Tensor) -> "tuple[tf.Tensor, tf.Tensor]":
+        """J_π(φ), Eq. (11). Trains the actor's fully connected layers.
+
+        Args:
+            window: `[B, T+1, …]`.
+            inferred: `[B, T+1, …]`.
+            alpha: Temperature, scalar.
+
+        Returns:
+            The loss `[B]` and log π of the actions `[B]`.
+        """
+        step = self._actor_step
+        history = self._history.at(step, inferred.features, window.actions, window.step_types)
+        actions, log_prob = self._actor(history).experimental_sample_and_log_prob()
+        qs = [critic(inferred.latents[:, step], actions) for critic in self._critics]
+        return sac.actor_loss(qs, log_prob, alpha), log_prob
+
+    # Pictures.
+
+    def report(self, experience: trajectory_lib.Trajectory) -> Dict[str, np.ndarray]:
+        """Frames beside what the model makes of them (Figures 7, 9 and 10).
+
+        Args:
+            experience: `[B, T+1, …]`, each sequence within one episode.
+
+        Returns:
+            Videos `[B, T+1, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
+        """
+        window = _window(experience)
+        features = self._model.encoder(images.to_float(window.frames))
+        states: Dict[str, base.LatentState] = {
+            "posterior": self._model.posterior(features, window.actions, window.step_types),
+            "conditional_prior": self._model.open_loop(features, window.actions, context_frames=1),
+            "prior": self._model.open_loop(features, window.actions, context_frames=0),
+        }
+        videos = {
+            name: images.to_uint8(self._model.decode(self._model.vector(state))).numpy()
+            for name, state in states.items()
+        }
+        return {"truth": window.frames.numpy(), **videos}
+
+
+def _window(experience: trajectory_lib.Trajectory) -> _Window:
+    return _Window(
+        frames=experience.observation["pixels"],
+        actions=experience.action,
+        rewards=experience.reward,
+        discounts=experience.discount,
+        step_types=experience.step_type,
+    )
+
+
+def _model_summary(losses: elbo.Elbo) -> Dict[str, tf.Tensor]:
+    means = {
+        "model_loss": losses.loss,
+        "frame_log_prob": losses.frame_log_prob,
+        "reward_log_prob": losses.reward_log_prob,
+        **{f"kl_{layer}": kl for layer, kl in losses.kl.items()},
+    }
+    return {name: tf.reduce_mean(values) for name, values in means.items()}

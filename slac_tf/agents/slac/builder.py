@@ -1,0 +1,128 @@
+"""SLAC from its settings."""
+
+from typing import Callable, Optional, Sequence
+
+import gin
+import tensorflow as tf
+from tf_agents.trajectories import time_step as ts
+from tf_agents.typing import types as tf_types
+
+from slac_tf import types
+from slac_tf.agents.slac import agent as slac_agent
+from slac_tf.agents.slac import networks
+from slac_tf.latent_models import base
+from slac_tf.policies import history_policy
+
+
+@gin.configurable
+def build_slac(
+    time_step_spec: ts.TimeStep,
+    action_spec: tf_types.NestedTensorSpec,
+    train_step_counter: tf.Variable,
+    *,
+    latent_model: Callable[..., base.LatentModel] = gin.REQUIRED,
+    sequence_length: int = 8,
+    history_length: Optional[int] = None,
+    batch_size: int = 256,
+    model_batch_size: int = 32,
+    hidden_sizes: Sequence[int] = (256, 256),
+    model_learning_rate: float = 1e-4,
+    critic_learning_rate: float = 3e-4,
+    actor_learning_rate: float = 3e-4,
+    alpha_learning_rate: float = 3e-4,
+    decoder_variance: float = 0.1,
+    gamma: float = 0.99,
+    target_update_tau: float = 0.005,
+    initial_alpha: float = 1.0,
+    target_entropy: Optional[float] = None,
+    actor_loss_on_next_step: bool = False,
+) -> types.BuiltAgent:
+    """Builds the agent (Appendices B and C).
+
+    Args:
+        time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+        action_spec: `[A] float32` in [-1, 1].
+        train_step_counter: Incremented by each train step.
+        latent_model: Called with `action_size=A`.
+        sequence_length: T, the paper's tau.
+        history_length: Frames that the actor sees; T where None, as in the published code.
+        batch_size: Sequences a train step.
+        model_batch_size: The first of them that the model loss takes, and the batch of pretraining.
+        hidden_sizes: Hidden layers of critics and actor.
+        model_learning_rate: Adam's.
+        critic_learning_rate: Adam's.
+        actor_learning_rate: Adam's.
+        alpha_learning_rate: Adam's.
+        decoder_variance: Of each pixel, on the scale of [0, 1].
+        gamma: Discount factor of an agent step.
+        target_update_tau: Share of the critics in each update of their targets.
+        initial_alpha: Temperature at the start.
+        target_entropy: In nats; minus the number of action dimensions where None.
+        actor_loss_on_next_step: Eq. (11) as written; the published code takes the step before.
+
+    Returns:
+        The agent as the training loop wants it.
+
+    Raises:
+        ValueError: If the observation has no `'pixels'`, or sizes do not fit each other.
+    """
+    if "pixels" not in time_step_spec.observation:
+        raise ValueError(
+            f"build_slac: observation holds {sorted(time_step_spec.observation)}, expected 'pixels': "
+            "set the environment's observations = ('pixels',)"
+        )
+    history_length = sequence_length if history_length is None else history_length
+    if not 1 <= history_length <= sequence_length:
+        raise ValueError(
+            f"build_slac.history_length: {history_length}, expected 1 to sequence_length {sequence_length}"
+        )
+    if not 1 <= model_batch_size <= batch_size:
+        raise ValueError(f"build_slac.model_batch_size: {model_batch_size}, expected 1 to batch_size {batch_size}")
+    action_size = action_spec.shape.num_elements()
+    nets = networks.make_networks(latent_model(action_size=action_size), action_size, history_length, hidden_sizes)
+    agent = slac_agent.SlacAgent(
+        time_step_spec,
+        action_spec,
+        nets,
+        slac_agent.SlacOptimizers(
+            model=_adam(model_learning_rate),
+            critic=_adam(critic_learning_rate),
+            actor=_adam(actor_learning_rate),
+            alpha=_adam(alpha_learning_rate),
+        ),
+        sequence_length=sequence_length,
+        model_batch_size=model_batch_size,
+        decoder_variance=decoder_variance,
+        gamma=gamma,
+        target_update_tau=target_update_tau,
+        initial_alpha=initial_alpha,
+        target_entropy=float(-action_size) if target_entropy is None else target_entropy,
+        actor_loss_on_next_step=actor_loss_on_next_step,
+        train_step_counter=train_step_counter,
+    )
+    agent.initialize()
+    policies = {
+        name: history_policy.HistoryPolicy(
+            time_step_spec,
+            action_spec,
+            nets.history,
+            nets.actor,
+            greedy=name == "greedy",
+            keep_features=True,  # evaluation and export run with frozen weights
+            name=f"{name}_policy",
+        )
+        for name in ("greedy", "stochastic")
+    }
+    return types.BuiltAgent(
+        agent=agent,
+        policies=policies,
+        sequence_length=sequence_length,
+        batch_size=batch_size,
+        pretraining=types.Pretraining(agent.pretrain, model_batch_size, agent.pretrain_step_counter),
+        report=agent.report,
+    )
+
+
+def _adam(learning_rate: float) -> tf.keras.optimizers.Optimizer:
+    # The legacy class updates each variable with one fused operation. Epsilon is TensorFlow 1's default.
+    return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8)

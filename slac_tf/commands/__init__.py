@@ -1,0 +1,1 @@
+"""What `bin/` runs: flags and messages only."""

@@ -1,0 +1,43 @@
+"""What every command does before and after its work."""
+
+import os
+import sys
+from typing import Callable, Sequence
+
+
+def configure_process() -> None:
+    """Sets what must be set before TensorFlow and MuJoCo are imported; a variable that is set stays.
+
+    Raises:
+        RuntimeError: If no rendering backend works.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # C++ complaints that mean nothing for a CPU run
+    from gym_notices import notices  # imported by TF-Agents' gym, which prints an appeal to move on
+
+    notices.notices.clear()
+
+
+def fail(message: str) -> int:
+    """Prints the one line that a user's mistake gets.
+
+    Args:
+        message: What happened, value found and expected, what fixes it.
+
+    Returns:
+        Exit code 2.
+    """
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    return 2
+
+
+def run(main: Callable[[Sequence[str]], int]) -> None:
+    """Runs a command with absl's flags and exits with its code.
+
+    Args:
+        main: Takes the arguments that are no flags, returns the exit code.
+    """
+    from absl import app, logging
+
+    logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
+    app.run(lambda argv: sys.exit(main(argv)))

@@ -1,0 +1,37 @@
+"""Exports the policies of a run's newest checkpoint: `bin/export --root_dir=logs/ant/seed0`."""
+
+import pathlib
+from typing import Sequence
+
+from absl import flags
+
+from slac_tf.commands import command
+
+_ROOT_DIR = flags.DEFINE_string("root_dir", None, "The run's directory.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Directory to export to; the run's own policies/ where not given.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exports.
+
+    Args:
+        argv: The command's name, and nothing else.
+
+    Returns:
+        0, or 2 after a user's mistake.
+    """
+    if argv[1:]:
+        return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
+    command.configure_process()
+    from slac_tf.training import configuration, export_run
+
+    try:
+        out = None if _OUT.value is None else pathlib.Path(_OUT.value)
+        print(export_run.export_run(pathlib.Path(_ROOT_DIR.value), out))
+    except (ValueError, OSError) as error:
+        return command.fail(configuration.one_line(error))
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,56 @@
+"""Plays an exported policy in its task: `bin/play --policy=…/policies/latest/greedy_policy`."""
+
+import pathlib
+from typing import Sequence
+
+from absl import flags
+
+from slac_tf.commands import command
+
+_POLICY = flags.DEFINE_string("policy", None, "An exported policy's directory.", required=True)
+_EPISODES = flags.DEFINE_integer("episodes", 10, "Episodes to play.", lower_bound=1)
+_VIDEO = flags.DEFINE_string("video", None, "MP4 file to write the first episode to.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the environment.", lower_bound=0)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Plays and prints the returns.
+
+    Args:
+        argv: The command's name, and nothing else.
+
+    Returns:
+        0, or 2 after a user's mistake.
+    """
+    if argv[1:]:
+        return command.fail(
+            f"{argv[1]!r} is no flag, expected for example --policy=logs/ant/seed0/policies/latest/greedy_policy"
+        )
+    command.configure_process()
+    from slac_tf.export import player
+    from slac_tf.summaries import gifs
+    from slac_tf.training import configuration, evaluation
+
+    try:
+        policy = player.ExportedPolicy(pathlib.Path(_POLICY.value))
+        environment = configuration.load_environment(policy.manifest["config"])(seed=_SEED.value)
+    except (ValueError, OSError) as error:
+        return command.fail(configuration.one_line(error))
+    print(f"{policy.manifest['task']}, {policy.manifest['policy']} policy of env step {policy.manifest['env_step']}")
+    try:
+        record = _VIDEO.value is not None
+        episodes = evaluation.run_episodes(environment, policy, _EPISODES.value, record=record)
+        for number, (total, length) in enumerate(zip(episodes.returns, episodes.lengths), start=1):
+            print(f"episode {number}: return {total:.1f}, {length} agent steps")
+        returns = episodes.returns
+        print(f"mean return {returns.mean():.1f} ± {returns.std():.1f} in {len(returns)} episodes")
+        if record:
+            gifs.write_mp4(pathlib.Path(_VIDEO.value), episodes.frames, evaluation.frames_per_second(environment))
+            print(f"wrote {_VIDEO.value}")
+    finally:
+        environment.close()
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

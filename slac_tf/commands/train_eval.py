@@ -1,0 +1,66 @@
+"""Trains and evaluates: `bin/train_eval --gin_file=gin_configs/ant.gin`."""
+
+import pathlib
+from typing import Sequence
+
+from absl import flags, logging
+
+from slac_tf.commands import command
+
+_GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; several are read in their order.")
+_GIN_BINDINGS = flags.DEFINE_multi_string(
+    "gin_bindings", [], "One gin binding, for example --gin_bindings='train_eval.num_env_steps = 100000'."
+)
+_ROOT_DIR = flags.DEFINE_string(
+    "root_dir",
+    None,
+    "The run's directory; logs/<first gin file>/seed<seed> where not given. The same resumes.",
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the run.", lower_bound=0)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parses the configuration and runs it.
+
+    Args:
+        argv: The command's name, and nothing else.
+
+    Returns:
+        0, 1 after a failure, 2 after a user's mistake, 130 or 143 where a signal stopped it.
+    """
+    if argv[1:]:
+        return command.fail(f"{argv[1]!r} is no flag, expected only flags such as --gin_file=gin_configs/ant.gin")
+    if not _GIN_FILES.value:
+        return command.fail("no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin")
+    command.configure_process()
+    # These import TensorFlow.
+    from slac_tf.training import configuration, run, run_dir, train_eval
+
+    name = pathlib.Path(_GIN_FILES.value[0]).stem
+    root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
+    building = True
+
+    def on_built() -> None:
+        nonlocal building
+        configuration.check_used(_GIN_BINDINGS.value)
+        building = False
+
+    try:
+        config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
+        result = train_eval.train_eval(root_dir, _SEED.value, config, on_built)
+    except (configuration.ConfigurationError, run_dir.RunDirectoryError) as error:
+        return command.fail(configuration.one_line(error))
+    except run.NonFiniteLossError as error:
+        logging.error("%s", configuration.one_line(error))
+        return 1
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        if not building:
+            raise
+        return command.fail(configuration.one_line(error))
+    if not result.exit_code:
+        print(f"{name}: random {result.random_return:.1f}, trained {result.stochastic_return:.1f}", flush=True)
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    command.run(main)

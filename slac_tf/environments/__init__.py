@@ -1,0 +1,1 @@
+"""Environments with pixel and state observations, as TF-Agents PyEnvironments."""

@@ -1,0 +1,191 @@
+"""The one environment that agents see: pixels and state, actions in [-1, 1], action repeat."""
+
+from typing import Any, Callable, Dict, Optional, Sequence
+
+import numpy as np
+from tf_agents.environments import py_environment
+from tf_agents.specs import array_spec
+from tf_agents.trajectories import time_step as ts
+
+OBSERVATIONS = ("pixels", "state")
+
+
+class PixelEnvironment(py_environment.PyEnvironment):
+    """Adds pixels, action repeat and normalized actions to an environment with a flat state.
+
+    One step of this environment is an agent step: `action_repeat` control steps of the environment inside,
+    with their rewards summed, fewer if the episode ends first. Only the last of them is rendered.
+
+    Observation: a dict of those of `'pixels': [H, W, 3] uint8` and `'state': [S] float32` that were asked
+    for. Action: `[A] float32` in [-1, 1], mapped affinely onto the native bounds. Discount: 0 where the
+    episode terminated, 1 elsewhere, also where a time limit cut it.
+    """
+
+    def __init__(
+        self,
+        env: py_environment.PyEnvironment,
+        render: Callable[[], np.ndarray],
+        *,
+        task_name: str,
+        control_time_step: float,
+        action_repeat: int = 1,
+        observations: Sequence[str] = OBSERVATIONS,
+        image_size: int = 64,
+    ) -> None:
+        """Wraps an environment.
+
+        Args:
+            env: Its observation is the state, `[S] float32`; its action has finite bounds. It is closed with
+                this one.
+            render: Returns the current frame, `[H, W, 3] uint8` with `H = W = image_size`. It may reuse its
+                memory for the next frame. Never called without need.
+            task_name: Name for titles and messages, such as 'cheetah_run'.
+            control_time_step: Simulated seconds of one control step of `env`.
+            action_repeat: Control steps per agent step.
+            observations: Which of `OBSERVATIONS` to return.
+            image_size: Side of the frame, in pixels.
+
+        Raises:
+            ValueError: If an argument or the action spec of `env` is not as said above.
+        """
+        super().__init__(handle_auto_reset=True)
+        if not observations or isinstance(observations, str) or set(observations) - set(OBSERVATIONS):
+            raise ValueError(f"observations={observations!r}: expected one or more of {OBSERVATIONS}")
+        if not isinstance(action_repeat, int) or action_repeat < 1:
+            raise ValueError(f"action_repeat={action_repeat!r}: expected an integer of at least 1")
+        self._env = env
+        self._render_frame = render
+        self._task_name = task_name
+        self._action_repeat = action_repeat
+        self._agent_time_step = control_time_step * action_repeat
+        self._observations = tuple(key for key in OBSERVATIONS if key in observations)
+        self._frame_shape = (image_size, image_size, 3)
+        self._frame: Optional[np.ndarray] = None  # of the current time step, once rendered
+        self._episode = 0
+        self._control_step = 0  # within the episode
+
+        native = env.action_spec()
+        self._low = np.broadcast_to(np.asarray(native.minimum, np.float64), native.shape)
+        self._high = np.broadcast_to(np.asarray(native.maximum, np.float64), native.shape)
+        unbounded = np.finfo(np.float32).max  # what array specs make of an infinite bound, or less
+        if np.any(np.maximum(np.abs(self._low), np.abs(self._high)) >= unbounded):
+            raise ValueError(f"env.action_spec()={native}: expected finite bounds")
+        self._native_dtype = native.dtype
+        self._action_spec = array_spec.BoundedArraySpec(native.shape, np.float32, -1.0, 1.0, name="action")
+        specs = {
+            "pixels": array_spec.BoundedArraySpec(self._frame_shape, np.uint8, 0, 255, name="pixels"),
+            "state": array_spec.ArraySpec(env.observation_spec().shape, np.float32, name="state"),
+        }
+        self._observation_spec = {key: specs[key] for key in self._observations}
+
+    @property
+    def action_repeat(self) -> int:
+        """Control steps per agent step."""
+        return self._action_repeat
+
+    @property
+    def agent_time_step(self) -> float:
+        """Simulated seconds of one agent step."""
+        return self._agent_time_step
+
+    @property
+    def task_name(self) -> str:
+        """Name of the task, such as 'cheetah_run' or 'Ant-v4'."""
+        return self._task_name
+
+    def wrapped_env(self) -> py_environment.PyEnvironment:
+        """Returns the environment inside."""
+        return self._env
+
+    def observation_spec(self) -> Dict[str, array_spec.ArraySpec]:
+        """Returns the specs of the observations that were asked for."""
+        return self._observation_spec
+
+    def action_spec(self) -> array_spec.BoundedArraySpec:
+        """Returns the spec of the action, `[A] float32` in [-1, 1]."""
+        return self._action_spec
+
+    def get_info(self) -> Any:
+        """Returns what the environment inside says about the last control step."""
+        return self._env.get_info()
+
+    def render(self, mode: str = "rgb_array") -> np.ndarray:
+        """Returns the frame of the current time step, also where observations have no pixels.
+
+        Args:
+            mode: 'rgb_array'.
+
+        Returns:
+            `[H, W, 3] uint8`, the caller's own copy.
+
+        Raises:
+            ValueError: If `mode` is another, or before the first reset.
+        """
+        if mode != "rgb_array":
+            raise ValueError(f"mode={mode!r}: expected 'rgb_array'")
+        if self._current_time_step is None:
+            raise ValueError(f"{self._task_name}: render() before the first reset()")
+        return self._current_frame().copy()
+
+    def close(self) -> None:
+        """Closes the environment inside, which frees its GL context."""
+        self._env.close()
+
+    def _reset(self) -> ts.TimeStep:
+        self._episode += 1
+        self._control_step = 0
+        self._frame = None
+        time_step = self._env.reset()
+        self._check_finite(time_step)
+        return ts.restart(self._observation(time_step))
+
+    def _step(self, action: np.ndarray) -> ts.TimeStep:
+        native_action = self._to_native(action)
+        reward = 0.0
+        self._frame = None
+        for _ in range(self._action_repeat):
+            time_step = self._env.step(native_action)
+            self._control_step += 1
+            self._check_finite(time_step)
+            reward += float(time_step.reward)
+            if time_step.is_last():
+                break
+        return ts.TimeStep(
+            step_type=time_step.step_type,
+            reward=np.asarray(reward, np.float32),
+            discount=np.asarray(time_step.discount, np.float32),
+            observation=self._observation(time_step),
+        )
+
+    def _to_native(self, action: np.ndarray) -> np.ndarray:
+        # Centre and half-width, not `low + ...`: exact where the native bounds are symmetric. Clipped because
+        # the last bit of a rounded sum may lie outside.
+        centre, half_width = (self._high + self._low) / 2.0, (self._high - self._low) / 2.0
+        native_action = centre + half_width * np.asarray(action, np.float64)
+        return np.clip(native_action, self._low, self._high).astype(self._native_dtype)
+
+    def _observation(self, time_step: ts.TimeStep) -> Dict[str, np.ndarray]:
+        observation = {}
+        if "pixels" in self._observations:
+            observation["pixels"] = self._current_frame()
+        if "state" in self._observations:
+            observation["state"] = np.asarray(time_step.observation, np.float32)
+        return observation
+
+    def _current_frame(self) -> np.ndarray:
+        if self._frame is None:
+            frame = np.array(self._render_frame(), order="C")  # a copy: the renderer may reuse its memory
+            if frame.shape != self._frame_shape or frame.dtype != np.uint8:
+                raise ValueError(
+                    f"{self._task_name}: rendered {frame.dtype} {frame.shape}, expected uint8 {self._frame_shape}"
+                )
+            self._frame = frame
+        return self._frame
+
+    def _check_finite(self, time_step: ts.TimeStep) -> None:
+        for name, value in (("reward", time_step.reward), ("state", time_step.observation)):
+            if not np.all(np.isfinite(value)):
+                raise ValueError(
+                    f"{self._task_name}: {name} is not finite at control step {self._control_step} "
+                    f"of episode {self._episode}: {value}"
+                )

@@ -1,0 +1,1 @@
+"""Policies as SavedModels, and playing them."""

@@ -1,0 +1,243 @@
+"""A sequential latent variable model: what every model has in common, written once.
+
+A latent state is `{layer: {'loc', 'scale', 'sample'}}`, plain tensors. A model supplies four methods that
+make one step each; unrolling, resets at episode starts, KL and open-loop prediction stand here.
+"""
+
+import abc
+from typing import Dict, Optional, Sequence, Tuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from slac_tf.latent_models import heads
+from slac_tf.networks import conv
+from slac_tf.utils import masks
+
+tfd = tfp.distributions
+
+LatentState = Dict[str, heads.LayerState]
+Samples = Dict[str, tf.Tensor]
+
+
+class LatentModel(tf.Module, abc.ABC):
+    """Base of the latent models.
+
+    Attributes:
+        encoder: Frames to features; `[…, 64, 64, 3] float32` to `[…, F] float32`.
+        latent_size: Size of the concatenation of all layers, which is what the critic sees.
+        kl_layers: Layers whose posterior differs from their prior, and so have a KL divergence.
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Dict[str, int],
+        kl_layers: Sequence[str],
+        action_size: int,
+        base_depth: int,
+        hidden_sizes: Sequence[int],
+        name: str,
+    ):
+        super().__init__(name=name)
+        self._layers = tuple(layer_sizes)
+        self.kl_layers = tuple(kl_layers)
+        self.latent_size = sum(layer_sizes.values())
+        self.encoder = conv.Encoder(base_depth)
+        self._decoder = conv.Decoder(self.latent_size, base_depth)
+        self._reward = heads.GaussianHead(2 * self.latent_size + action_size, 1, hidden_sizes, name="reward")
+
+    @abc.abstractmethod
+    def first_prior(self, batch_shape: tf.Tensor, given: Optional[Samples] = None) -> LatentState:
+        """p(z_1).
+
+        Args:
+            batch_shape: `[rank] int32`.
+            given: Samples to take the place of the layers' own, or None to draw them.
+
+        Returns:
+            The state, `[*batch_shape, D]` for each layer.
+        """
+
+    @abc.abstractmethod
+    def prior_step(self, previous: LatentState, action: tf.Tensor, given: Optional[Samples] = None) -> LatentState:
+        """p(z_{t+1} | z_t, a_t).
+
+        Args:
+            previous: The state at t, `[…, D]` for each layer.
+            action: `[…, A] float32`.
+            given: Samples to take the place of the layers' own, or None to draw them.
+
+        Returns:
+            The state at t+1.
+        """
+
+    @abc.abstractmethod
+    def first_posterior(self, feature: tf.Tensor) -> LatentState:
+        """q(z_1 | x_1).
+
+        Args:
+            feature: `[…, F] float32`.
+
+        Returns:
+            The state, `[…, D]` for each layer.
+        """
+
+    @abc.abstractmethod
+    def posterior_step(self, previous: LatentState, action: tf.Tensor, feature: tf.Tensor) -> LatentState:
+        """q(z_{t+1} | x_{t+1}, z_t, a_t).
+
+        Args:
+            previous: The state at t, `[…, D]` for each layer.
+            action: `[…, A] float32`.
+            feature: `[…, F] float32` of the frame at t+1.
+
+        Returns:
+            The state at t+1.
+        """
+
+    def posterior(self, features: tf.Tensor, actions: tf.Tensor, step_types: tf.Tensor) -> LatentState:
+        """The filtering posterior along a window; it starts afresh at every FIRST step.
+
+        Args:
+            features: `[B, T+1, F] float32`.
+            actions: `[B, T+1, A] float32`.
+            step_types: `[B, T+1] int32`.
+
+        Returns:
+            The states, `[B, T+1, D]` for each layer.
+        """
+        # One call for all steps: those that are not an episode's first are not used (but step 0).
+        afresh = self.first_posterior(features)
+        resets = masks.is_first(step_types)
+        state = _at(afresh, 0)
+        states = [state]
+        for t in range(1, features.shape[1]):
+            state = self.posterior_step(state, actions[:, t - 1], features[:, t])
+            state = _where(resets[:, t], _at(afresh, t), state)
+            states.append(state)
+        return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
+
+    def prior(self, posterior: LatentState, actions: tf.Tensor, step_types: tf.Tensor) -> LatentState:
+        """The prior of every step of a window given the posterior's samples of the steps before.
+
+        Args:
+            posterior: `[B, T+1, D]` for each layer.
+            actions: `[B, T+1, A] float32`.
+            step_types: `[B, T+1] int32`.
+
+        Returns:
+            The states, `[B, T+1, D]` for each layer, with the posterior's samples.
+        """
+        samples = samples_of(posterior)
+        afresh = self.first_prior(tf.shape(step_types), given=samples)
+        later = self.prior_step(
+            tf.nest.map_structure(lambda x: x[:, :-1], posterior),
+            actions[:, :-1],
+            given=tf.nest.map_structure(lambda x: x[:, 1:], samples),
+        )
+        begins = tf.concat(  # the window's first step has no step before it
+            [tf.ones_like(step_types[:, :1], tf.bool), masks.is_first(step_types)[:, 1:]], axis=1
+        )
+        later = tf.nest.map_structure(lambda first, x: tf.concat([first[:, :1], x], axis=1), afresh, later)
+        return _where(begins, afresh, later)
+
+    def open_loop(self, features: tf.Tensor, actions: tf.Tensor, context_frames: int) -> LatentState:
+        """States from the posterior of the first frames, then from the prior alone.
+
+        Args:
+            features: `[B, T+1, F] float32`, of one episode.
+            actions: `[B, T+1, A] float32`.
+            context_frames: Frames that are given, 0 to T+1. 0 samples from the prior, 1 from what the
+                paper calls the conditional prior.
+
+        Returns:
+            The states, `[B, T+1, D]` for each layer.
+
+        Raises:
+            ValueError: If `context_frames` is out of range.
+        """
+        length = features.shape[1]
+        if not 0 <= context_frames <= length:
+            raise ValueError(f"context_frames: {context_frames}, expected 0 to {length}")
+        first = self.first_posterior(features[:, 0]) if context_frames else self.first_prior(tf.shape(features)[:1])
+        states = [first]
+        for t in range(1, length):
+            action = actions[:, t - 1]
+            if t < context_frames:
+                states.append(self.posterior_step(states[-1], action, features[:, t]))
+            else:
+                states.append(self.prior_step(states[-1], action))
+        return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
+
+    def kl(self, posterior: LatentState, prior: LatentState) -> Dict[str, tf.Tensor]:
+        """KL(q || p) of each layer that has one, summed over its dimensions.
+
+        Args:
+            posterior: `[B, T+1, D]` for each layer.
+            prior: Same.
+
+        Returns:
+            `[B, T+1] float32` for each of `kl_layers`.
+        """
+        return {
+            layer: tfd.kl_divergence(
+                tfd.MultivariateNormalDiag(posterior[layer]["loc"], posterior[layer]["scale"]),
+                tfd.MultivariateNormalDiag(prior[layer]["loc"], prior[layer]["scale"]),
+            )
+            for layer in self.kl_layers
+        }
+
+    def vector(self, state: LatentState) -> tf.Tensor:
+        """The sample of all layers as one vector, z_t = (z1_t, z2_t).
+
+        Args:
+            state: `[…, D]` for each layer.
+
+        Returns:
+            `[…, latent_size] float32`.
+        """
+        return tf.concat([state[layer]["sample"] for layer in self._layers], axis=-1)
+
+    def decode(self, latents: tf.Tensor) -> tf.Tensor:
+        """Mean of p(x_t | z_t).
+
+        Args:
+            latents: `[…, latent_size] float32`.
+
+        Returns:
+            `[…, 64, 64, 3] float32`, on the scale of [0, 1].
+        """
+        return self._decoder(latents)
+
+    def reward(self, latents: tf.Tensor, actions: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Mean and standard deviation of p(r_t | z_t, a_t, z_{t+1}).
+
+        Args:
+            latents: `[B, T+1, latent_size] float32`.
+            actions: `[B, T+1, A] float32`.
+
+        Returns:
+            Two tensors `[B, T] float32`.
+        """
+        state = self._reward(latents[:, :-1], actions[:, :-1], latents[:, 1:])
+        return tf.squeeze(state["loc"], axis=-1), tf.squeeze(state["scale"], axis=-1)
+
+
+def samples_of(state: LatentState) -> Samples:
+    """The samples of a state.
+
+    Args:
+        state: `[…, D]` for each layer.
+
+    Returns:
+        `[…, D] float32` for each layer.
+    """
+    return {layer: values["sample"] for layer, values in state.items()}
+
+
+def _at(state: LatentState, t: int) -> LatentState:
+    return tf.nest.map_structure(lambda x: x[:, t], state)
+
+
+def _where(mask: tf.Tensor, if_true: LatentState, if_false: LatentState) -> LatentState:
+    return tf.nest.map_structure(lambda a, b: masks.where(mask, a, b), if_true, if_false)

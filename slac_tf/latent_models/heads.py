@@ -1,0 +1,67 @@
+"""Conditional distributions of one latent layer or of the reward.
+
+A head returns a layer's state: `{'loc', 'scale', 'sample'}`, plain tensors of one shape. Distributions
+are rebuilt from loc and scale where they are needed, so that slicing and masking are ordinary tensor
+operations.
+"""
+
+from typing import Dict, Optional, Sequence
+
+import tensorflow as tf
+
+from slac_tf.networks import conv, mlp
+
+_MIN_SCALE = 1e-5
+
+LayerState = Dict[str, tf.Tensor]
+
+
+def layer_state(loc: tf.Tensor, scale: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:
+    """A layer's state with a reparameterised sample, or with the sample that is given.
+
+    Args:
+        loc: `[…, D] float32`.
+        scale: `[…, D] float32`, positive.
+        given: `[…, D] float32`, or None to draw one.
+
+    Returns:
+        The state.
+    """
+    sample = loc + scale * tf.random.normal(tf.shape(loc)) if given is None else given
+    return {"loc": loc, "scale": scale, "sample": sample}
+
+
+def standard_normal(batch_shape: tf.Tensor, size: int, given: Optional[tf.Tensor] = None) -> LayerState:
+    """N(0, I), conditioned on nothing.
+
+    Args:
+        batch_shape: `[rank] int32`.
+        size: D.
+        given: `[*batch_shape, D] float32`, or None to draw a sample.
+
+    Returns:
+        The state, of shape `[*batch_shape, D]`.
+    """
+    shape = tf.concat([batch_shape, [size]], axis=0)
+    return layer_state(tf.zeros(shape), tf.ones(shape), given)
+
+
+class GaussianHead(tf.Module):
+    """Two leaky ReLU layers, then a mean and a standard deviation softplus(·) + 1e-5 (Appendix B)."""
+
+    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
+        super().__init__(name=name)
+        self._mlp = mlp.MLP(input_size, hidden_sizes, 2 * output_size, conv.leaky_relu)
+
+    def __call__(self, *inputs: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:
+        """The distribution given the concatenation of the inputs.
+
+        Args:
+            *inputs: `[…, size] float32`.
+            given: `[…, output_size] float32` takes the place of the sample; None draws one.
+
+        Returns:
+            The state, of shape `[…, output_size]`.
+        """
+        loc, scale = tf.split(self._mlp(*inputs), 2, axis=-1)
+        return layer_state(loc, tf.nn.softplus(scale) + _MIN_SCALE, given)

@@ -1,0 +1,1 @@
+"""Pure loss functions: tensors and distributions in, per-example tensors out."""

@@ -1,0 +1,1 @@
+"""Networks that more than one agent or latent model is composed of."""

@@ -1,0 +1,101 @@
+"""The convolutional encoder and decoder of 64x64 frames (Appendix B).
+
+The encoder's last layer sees a 4x4 map with a 4x4 kernel and the decoder's first one grows a 1x1 map
+to 4x4: both are plain matrix products, and are computed as such because that is faster on a CPU than
+the convolution routines. Their initial weights follow the convolution's fan-in and fan-out.
+"""
+
+import math
+
+import tensorflow as tf
+
+IMAGE_SIZE = 64
+_LEAKY_SLOPE = 0.2  # TensorFlow's default; the paper gives none
+
+
+def leaky_relu(inputs: tf.Tensor) -> tf.Tensor:
+    """Leaky ReLU, slope 0.2."""
+    return tf.nn.leaky_relu(inputs, _LEAKY_SLOPE)
+
+
+def _glorot_uniform(fan_in: int, fan_out: int) -> tf.keras.initializers.Initializer:
+    limit = math.sqrt(6.0 / (fan_in + fan_out))
+    return tf.keras.initializers.RandomUniform(-limit, limit)
+
+
+class Encoder(tf.Module):
+    """Frames to features: five convolutions, 32-64-128-256-256 channels at base depth 32."""
+
+    def __init__(self, base_depth: int = 32, name: str = "encoder"):
+        super().__init__(name=name)
+        self.feature_size = 8 * base_depth
+        conv = dict(strides=2, padding="same", activation=leaky_relu)
+        self._convolutions = [
+            tf.keras.layers.Conv2D(base_depth, 5, **conv),
+            tf.keras.layers.Conv2D(2 * base_depth, 3, **conv),
+            tf.keras.layers.Conv2D(4 * base_depth, 3, **conv),
+            tf.keras.layers.Conv2D(8 * base_depth, 3, **conv),
+        ]
+        fan = 16 * 8 * base_depth
+        self._last = tf.keras.layers.Dense(
+            self.feature_size, activation=leaky_relu, kernel_initializer=_glorot_uniform(fan, fan)
+        )
+        self(tf.zeros([1, IMAGE_SIZE, IMAGE_SIZE, 3]))
+
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Encodes frames.
+
+        Args:
+            frames: `[…, 64, 64, 3] float32` in [0, 1].
+
+        Returns:
+            Features `[…, 8 * base_depth] float32`.
+        """
+        leading = tf.shape(frames)[:-3]
+        x = tf.reshape(frames, [-1, IMAGE_SIZE, IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
+        for convolution in self._convolutions:
+            x = convolution(x)
+        x = tf.reshape(x, [-1, 16 * self.feature_size])  # [N, 4, 4, 8d] -> [N, 128d]
+        features = tf.reshape(self._last(x), tf.concat([leading, [self.feature_size]], axis=0))
+        return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
+
+
+class Decoder(tf.Module):
+    """Latents to the mean of the pixels: transposed convolutions, 256-128-64-32-3 channels at depth 32.
+
+    Leaky ReLU also on the output layer, as the published code has it (the text exempts output layers).
+    """
+
+    def __init__(self, latent_size: int, base_depth: int = 32, name: str = "decoder"):
+        super().__init__(name=name)
+        self._depth = 8 * base_depth
+        self._first = tf.keras.layers.Dense(
+            16 * self._depth,
+            activation=leaky_relu,
+            kernel_initializer=_glorot_uniform(16 * self._depth, 16 * latent_size),
+        )
+        deconv = dict(strides=2, padding="same", activation=leaky_relu)
+        self._deconvolutions = [
+            tf.keras.layers.Conv2DTranspose(4 * base_depth, 3, **deconv),
+            tf.keras.layers.Conv2DTranspose(2 * base_depth, 3, **deconv),
+            tf.keras.layers.Conv2DTranspose(base_depth, 3, **deconv),
+            tf.keras.layers.Conv2DTranspose(3, 5, **deconv),
+        ]
+        self(tf.zeros([1, latent_size]))
+
+    def __call__(self, latents: tf.Tensor) -> tf.Tensor:
+        """Decodes latents.
+
+        Args:
+            latents: `[…, latent_size] float32`.
+
+        Returns:
+            Mean of the pixels `[…, 64, 64, 3] float32`, on the scale of [0, 1].
+        """
+        leading = tf.shape(latents)[:-1]
+        x = self._first(tf.reshape(latents, [-1, latents.shape[-1]]))  # […, L] -> [N, 128d]
+        x = tf.reshape(x, [-1, 4, 4, self._depth])  # [N, 4, 4, 8d]
+        for deconvolution in self._deconvolutions:
+            x = deconvolution(x)
+        frames = tf.reshape(x, tf.concat([leading, [IMAGE_SIZE, IMAGE_SIZE, 3]], axis=0))
+        return tf.ensure_shape(frames, latents.shape[:-1] + [IMAGE_SIZE, IMAGE_SIZE, 3])

@@ -1,0 +1,33 @@
+"""The state-action value of a vector that represents the state."""
+
+from typing import Sequence
+
+import tensorflow as tf
+
+from slac_tf.networks import mlp
+
+
+class Critic(tf.Module):
+    """Q(s, a): ReLU layers and a linear output (Appendix B); the agent owns twins and targets."""
+
+    def __init__(
+        self,
+        state_size: int,
+        action_size: int,
+        hidden_sizes: Sequence[int] = (256, 256),
+        name: str = "critic",
+    ):
+        super().__init__(name=name)
+        self._mlp = mlp.MLP(state_size + action_size, hidden_sizes, 1, tf.nn.relu)
+
+    def __call__(self, state: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
+        """Evaluates a batch.
+
+        Args:
+            state: `[B, S] float32`.
+            action: `[B, A] float32` in [-1, 1].
+
+        Returns:
+            Q-values `[B] float32`.
+        """
+        return tf.squeeze(self._mlp(state, action), axis=-1)

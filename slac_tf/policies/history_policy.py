@@ -1,0 +1,90 @@
+"""A policy on the last frames and actions, which it keeps in its state."""
+
+from typing import Optional
+
+import tensorflow as tf
+from tf_agents.policies import tf_policy
+from tf_agents.trajectories import policy_step
+from tf_agents.trajectories import time_step as ts
+from tf_agents.typing import types
+
+from slac_tf.networks import representations, tanh_gaussian_actor
+from slac_tf.utils import masks
+
+
+class HistoryPolicy(tf_policy.TFPolicy):
+    """π(a_t | x_{t-H+1:t}, a_{t-H+1:t-1}); frames before an episode's first repeat it, actions are zero.
+
+    The state holds either the frames, which are encoded at every step with the encoder of the moment, or
+    their features. With frozen weights both give the same actions, and features cost one frame's encoding
+    a step; while the encoder is trained, features in the state would be those of older weights.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: ts.TimeStep,
+        action_spec: types.NestedTensorSpec,
+        representation: representations.FeatureHistory,
+        actor: tanh_gaussian_actor.TanhGaussianActor,
+        *,
+        greedy: bool,
+        keep_features: bool,
+        name: str = "history_policy",
+    ):
+        """Constructor.
+
+        Args:
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            action_spec: `[A] float32` in [-1, 1].
+            representation: Encodes frames and lays out the history.
+            actor: The policy network.
+            greedy: Whether to take the mode of the distribution instead of a sample.
+            keep_features: Whether the state holds features; only right while the weights stay.
+            name: Name.
+        """
+        length = representation.length
+        if keep_features:
+            seen = {"features": tf.TensorSpec([length, representation.feature_size], tf.float32)}
+        else:
+            spec = time_step_spec.observation["pixels"]
+            seen = {"frames": tf.TensorSpec([length, *spec.shape], spec.dtype)}
+        actions = tf.TensorSpec([length - 1, *action_spec.shape], tf.float32)
+        super().__init__(time_step_spec, action_spec, policy_state_spec={**seen, "actions": actions}, name=name)
+        self._representation = representation
+        self._actor = actor
+        self._greedy = greedy
+        self._keep_features = keep_features
+
+    def _variables(self) -> list:
+        return [*self._representation.variables, *self._actor.variables]
+
+    def _action(
+        self, time_step: ts.TimeStep, policy_state: types.NestedTensor, seed: Optional[types.Seed]
+    ) -> policy_step.PolicyStep:
+        del seed  # TensorFlow's global seed rules the sample
+        begins = time_step.is_first()  # [B]
+        frame = time_step.observation["pixels"]
+        if self._keep_features:
+            features = _push(policy_state["features"], self._representation.encode(frame), begins)
+            seen = {"features": features}
+        else:
+            frames = _push(policy_state["frames"], frame, begins)
+            features = self._representation.encode(frames)
+            seen = {"frames": frames}
+        past = policy_state["actions"]
+        past = masks.where(begins, tf.zeros_like(past), past)
+        inputs = self._representation.flatten(features, past)  # [B, S]
+        action = self._actor.mode(inputs) if self._greedy else self._actor(inputs).sample()
+        # The newest action leads from the newest frame; at the next step it is the last of H-1.
+        state = {**seen, "actions": tf.concat([past, action[:, tf.newaxis]], axis=1)[:, 1:]}
+        return policy_step.PolicyStep(action, state, ())
+
+    def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
+        # A SavedModel that holds a distribution does not load without TensorFlow Probability.
+        raise NotImplementedError("HistoryPolicy gives actions, not distributions")
+
+
+def _push(history: tf.Tensor, new: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
+    """Drops the oldest entry of `[B, H, …]` for `new` `[B, …]`; where an episode begins, repeats `new`."""
+    new = new[:, tf.newaxis]
+    return masks.where(begins, tf.repeat(new, history.shape[1], axis=1), tf.concat([history[:, 1:], new], axis=1))

@@ -1,0 +1,1 @@
+"""Pictures for TensorBoard: GIFs and videos of the latent model."""

@@ -1,0 +1,63 @@
+"""What a run has done so far."""
+
+import dataclasses
+import math
+from typing import Any, Dict, List
+
+import numpy as np
+from tf_agents.trajectories import trajectory as trajectory_lib
+
+_NUM_RECENT_EPISODES = 10
+
+
+@dataclasses.dataclass
+class Counters:
+    """Counts and results of a run; train steps are counted by the agent.
+
+    Attributes:
+        agent_step: Calls of the policy that the environment answered, the random ones among them.
+        episodes: Finished training episodes.
+        recent_returns: Of the last 10 training episodes, oldest first.
+        random_return: Mean return of the last 10 episodes collected at random; NaN before that is known.
+        updates_owed: Train steps due but not made, below 1 between agent steps.
+        last_eval: Mean returns of the newest evaluation, and its `agent_step`.
+    """
+
+    agent_step: int = 0
+    episodes: int = 0
+    recent_returns: List[float] = dataclasses.field(default_factory=list)
+    random_return: float = math.nan
+    updates_owed: float = 0.0
+    last_eval: Dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._return = 0.0  # of the episode in progress, which a resumed run begins anew
+
+    @property
+    def recent_return(self) -> float:
+        """Mean return of the last 10 training episodes; NaN before the first is finished."""
+        return float(np.mean(self.recent_returns)) if self.recent_returns else math.nan
+
+    def observe(self, step: trajectory_lib.Trajectory) -> None:
+        """Counts one step of an environment without batch dimension.
+
+        Args:
+            step: As a TF-Agents driver gives it to its observers.
+        """
+        if np.asarray(step.is_boundary()):
+            return
+        if np.asarray(step.is_first()):
+            self._return = 0.0
+        self.agent_step += 1
+        self._return += float(step.reward)
+        if np.asarray(step.is_last()):
+            self.episodes += 1
+            self.recent_returns = [*self.recent_returns, self._return][-_NUM_RECENT_EPISODES:]
+
+    def state(self) -> Dict[str, Any]:
+        """What a checkpoint keeps.
+
+        Returns:
+            Plain numbers, lists and dicts.
+        """
+        return dataclasses.asdict(self)

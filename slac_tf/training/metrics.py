@@ -1,0 +1,117 @@
+"""Numbers of a run: TensorBoard, `metrics.jsonl` and `eval.csv`."""
+
+import csv
+import json
+import os
+import pathlib
+import time
+from typing import Any, Dict, Mapping
+
+import tensorflow as tf
+
+from slac_tf.training import run_dir
+
+# The header of the published curves, so that both are read by the same programs.
+EVAL_COLUMNS = (
+    "task",
+    "seed",
+    "OriginalEnvironmentSteps",
+    "agent_step",
+    "train_step",
+    "NumberOfEpisodes",
+    "AverageReturnEvalPolicy",
+    "StdReturnEvalPolicy",
+    "AverageEpisodeLength",
+    "AverageReturnEvalGreedyPolicy",
+    "StdReturnEvalGreedyPolicy",
+    "wall_seconds",
+)
+
+
+class MetricsWriter:
+    """Writes each number once; the files of a resumed run go on where its checkpoint was."""
+
+    def __init__(self, directory: run_dir.RunDir):
+        self._directory = directory
+        self._writers = {
+            "train": tf.summary.create_file_writer(str(directory.train)),
+            "eval": tf.summary.create_file_writer(str(directory.eval)),
+        }
+
+    def writer(self, name: str) -> tf.summary.SummaryWriter:
+        """The TensorBoard writer of `train` or `eval`.
+
+        Args:
+            name: Which.
+
+        Returns:
+            The writer.
+        """
+        return self._writers[name]
+
+    def scalars(self, name: str, values: Mapping[str, float], step: int) -> None:
+        """Writes scalars to TensorBoard.
+
+        Args:
+            name: `train` or `eval`.
+            values: By tag.
+            step: Position on the x axis.
+        """
+        with self._writers[name].as_default(step=step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+
+    def line(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Appends a line to `metrics.jsonl`.
+
+        Args:
+            kind: `pretrain`, `train` or `eval`.
+            values: Plain numbers.
+        """
+        text = json.dumps({"kind": kind, "time": round(time.time(), 3), **values}) + "\n"
+        _append(self._directory.metrics, text)
+
+    def eval_row(self, row: Mapping[str, Any]) -> None:
+        """Appends a row to `eval.csv`.
+
+        Args:
+            row: A value for each of `EVAL_COLUMNS`.
+        """
+        path = self._directory.eval_csv
+        rows = [] if path.exists() and path.stat().st_size else [list(EVAL_COLUMNS)]
+        rows.append([row[column] for column in EVAL_COLUMNS])
+        with path.open("a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+    def flush(self) -> None:
+        """Puts TensorBoard's events on disk."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def state(self) -> Dict[str, int]:
+        """Sizes of the files, for the checkpoint.
+
+        Returns:
+            Bytes by file name.
+        """
+        self.flush()
+        return {path.name: path.stat().st_size if path.exists() else 0 for path in self._files}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Cuts the files to what they were at the checkpoint: what came later will be done again.
+
+        Args:
+            state: What `state` returned then.
+        """
+        for path in self._files:
+            if path.exists() and path.stat().st_size > state[path.name]:
+                os.truncate(path, state[path.name])
+
+    @property
+    def _files(self) -> "tuple[pathlib.Path, ...]":
+        return self._directory.metrics, self._directory.eval_csv
+
+
+def _append(path: pathlib.Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)

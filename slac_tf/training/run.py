@@ -1,0 +1,272 @@
+"""One run from its first step to its last, whichever the agent is."""
+
+import math
+import random
+import time
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from tf_agents.drivers import py_driver
+from tf_agents.policies import py_tf_eager_policy, random_py_policy
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectory_lib
+
+from slac_tf import types
+from slac_tf.environments import pixels
+from slac_tf.replay import sequence_replay
+from slac_tf.training import checkpoints, counters, evaluation, metrics, progress, signals
+from slac_tf.training import settings as settings_lib
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss is NaN or infinite; the message names it."""
+
+
+class Result(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        random_return: Mean return of the last 10 episodes collected at random; NaN where none was finished.
+        greedy_return: Mean return of the last evaluation's greedy policy; NaN where there was none.
+        stochastic_return: Same, of the stochastic policy.
+        exit_code: 0, or 128 + the signal that stopped it.
+    """
+
+    random_return: float
+    greedy_return: float
+    stochastic_return: float
+    exit_code: int
+
+
+class Run:
+    """A run in progress: random collection, pretraining, then training with evaluations."""
+
+    def __init__(
+        self,
+        settings: settings_lib.Settings,
+        seed: int,
+        environment: pixels.PixelEnvironment,
+        built: types.BuiltAgent,
+        replay: sequence_replay.SequenceReplay,
+        evaluator: evaluation.Evaluator,
+        writer: metrics.MetricsWriter,
+        saver: checkpoints.Checkpoints,
+    ):
+        self._settings = settings
+        self._seed = seed
+        self._environment = environment
+        self._built = built
+        self._replay = replay
+        self._evaluator = evaluator
+        self._metrics = writer
+        self._saver = saver
+        self._counters = counters.Counters()
+        self._stop = signals.StopRequest()
+        self._seconds_before = 0.0
+        self._start = self._last_checkpoint = time.monotonic()
+        self._time_step: Optional[ts.TimeStep] = None
+        self._policy_state: Any = ()
+
+    # The way through a run.
+
+    def run(self) -> Result:
+        """Does all that is left to do, or what there is time for until a signal comes.
+
+        Returns:
+            How it ended.
+
+        Raises:
+            NonFiniteLossError: If a loss is NaN or infinite.
+        """
+        self._stop.install()
+        self._collect_initial_data()
+        self._pretrain()
+        self._evaluate_once_here()
+        self._train()
+        self._evaluate_once_here()
+        if self._stop:
+            logging.warning("stopped by signal %d: writing a checkpoint", self._stop.signal)
+        self._checkpoint()
+        count = self._counters
+        return Result(
+            random_return=count.random_return,
+            greedy_return=count.last_eval.get("greedy", math.nan),
+            stochastic_return=count.last_eval.get("stochastic", math.nan),
+            exit_code=self._stop.exit_code,
+        )
+
+    def _collect_initial_data(self) -> None:
+        total, count = self._settings.initial_collect_agent_steps, self._counters
+        if count.agent_step >= total:
+            return
+        policy = random_py_policy.RandomPyPolicy(
+            self._environment.time_step_spec(),
+            self._environment.action_spec(),
+            seed=self._seed + count.agent_step,
+        )
+        driver = self._driver(policy)
+        logging.info("collecting %d agent steps of random actions", total - count.agent_step)
+        with self._progress("random", total, count.agent_step, "agent steps") as shown:
+            while count.agent_step < total and not self._stop:
+                self._agent_step(driver)
+                shown.update(count.agent_step, self._step_counts(0), {})
+                self._checkpoint_if_due()
+        if not self._stop:
+            count.random_return = count.recent_return
+        self._time_step = None  # the next policy has a state of its own, which begins with an episode
+
+    def _pretrain(self) -> None:
+        pretraining, total = self._built.pretraining, self._settings.num_pretrain_steps
+        if pretraining is None or self._stop or int(pretraining.step) >= total:
+            return
+        batches = self._replay.sample_batches(pretraining.batch_size)
+        with self._progress("pretrain", total, int(pretraining.step), "model steps") as shown:
+            while int(pretraining.step) < total and not self._stop:
+                values = self._checked(pretraining.train(next(batches)))
+                step = int(pretraining.step)
+                if step % self._settings.summary_interval_train_steps == 0:
+                    tagged = {f"Pretrain/{name}": value for name, value in values.items()}
+                    self._metrics.scalars("train", tagged, step)
+                    self._metrics.line("pretrain", {"pretrain_step": step, **values})
+                shown.update(step, {"upd": 1}, {"loss": values["loss"]})
+                self._checkpoint_if_due()
+
+    def _train(self) -> None:
+        settings, count, repeat = self._settings, self._counters, self._environment.action_repeat
+        total = -(-settings.num_env_steps // repeat)  # agent steps, rounded up
+        if self._stop or count.agent_step >= total:
+            return
+        policy = py_tf_eager_policy.PyTFEagerPolicy(self._built.agent.collect_policy, use_tf_function=True)
+        driver = self._driver(policy)
+        batches = self._replay.sample_batches(self._built.batch_size)
+        with self._progress("train", total, count.agent_step, "agent steps") as shown:
+            while count.agent_step < total and not self._stop:
+                self._agent_step(driver, policy)
+                count.updates_owed += settings.updates_per_agent_step
+                updates = int(count.updates_owed)
+                count.updates_owed -= updates
+                for _ in range(updates):
+                    self._train_step(batches)
+                notes = {"env": self._env_step, "ret": count.recent_return, "upd": self._train_steps}
+                shown.update(count.agent_step, self._step_counts(updates), notes)
+                if self._env_step % settings.eval_interval_env_steps < repeat:
+                    self._evaluate_once_here()
+                self._checkpoint_if_due()
+
+    # Steps.
+
+    def _driver(self, policy: Any) -> py_driver.PyDriver:
+        return py_driver.PyDriver(
+            self._environment, policy, observers=[self._counters.observe, self._replay.add], max_steps=1
+        )
+
+    def _agent_step(self, driver: py_driver.PyDriver, policy: Any = None) -> None:
+        """One call of the policy that the environment answers; a reset comes before it where one is due."""
+        if self._time_step is None:
+            self._time_step = self._environment.reset()
+            self._policy_state = () if policy is None else policy.get_initial_state(1)
+        self._time_step, self._policy_state = driver.run(self._time_step, self._policy_state)
+
+    def _train_step(self, batches: Iterator[trajectory_lib.Trajectory]) -> None:
+        values = self._checked(self._built.agent.train(next(batches)))
+        if self._train_steps % self._settings.summary_interval_train_steps == 0:
+            scalars = {f"Losses/{name}": value for name, value in values.items()}
+            if self._counters.recent_returns:
+                scalars["Metrics/AverageReturn"] = self._counters.recent_return
+            self._metrics.scalars("train", scalars, self._env_step)
+            returns = {"return": self._counters.recent_return if self._counters.recent_returns else None}
+            self._metrics.line("train", {**self._position(), **returns, **values})
+
+    def _checked(self, loss_info: Any) -> Mapping[str, float]:
+        """All losses as numbers, if they are."""
+        values = {"loss": float(loss_info.loss), **{name: float(x) for name, x in loss_info.extra.items()}}
+        for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):  # the sum comes last
+            if not math.isfinite(value):
+                newest = self._saver.newest()
+                kept = "there is no checkpoint yet" if newest is None else f"{newest.directory} is kept"
+                raise NonFiniteLossError(
+                    f"{name} is {value} at train step {self._train_steps}, env step {self._env_step}, expected "
+                    f"a finite number; {kept}; lower learning rates in another --root_dir may help"
+                )
+        return values
+
+    # What is done now and then.
+
+    def _evaluate_once_here(self) -> None:
+        count = self._counters
+        if self._stop or count.last_eval.get("agent_step") == count.agent_step:
+            return
+        returns = self._evaluator.evaluate(self._position(), self._replay, lambda: bool(self._stop))
+        if returns is not None:
+            count.last_eval = {"agent_step": count.agent_step, **returns}
+
+    def _checkpoint_if_due(self) -> None:
+        if time.monotonic() - self._last_checkpoint >= self._settings.checkpoint_interval_seconds:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        begin = time.monotonic()
+        state = {
+            **self._position(),
+            "pretrain_step": 0 if self._built.pretraining is None else int(self._built.pretraining.step),
+            "seed": self._seed,
+            "counters": self._counters.state(),
+            "files": self._metrics.state(),
+        }
+        place = self._saver.save(self._counters.agent_step, state, self._replay)
+        self._last_checkpoint = time.monotonic()
+        logging.info("checkpoint %s, %.1f s", place, self._last_checkpoint - begin)
+
+    def restore(self, found: checkpoints.Found) -> None:
+        """Puts the run where a checkpoint was; replay has restored itself.
+
+        Args:
+            found: The checkpoint.
+        """
+        self._saver.restore(found)
+        state = found.state
+        self._counters = counters.Counters(**state["counters"])
+        self._seconds_before = state["wall_seconds"]
+        self._metrics.restore(state["files"])
+        seed_everything(self._seed + self._counters.agent_step)  # not the same exploration once more
+        logging.info(
+            "restored agent step %d, train step %d, %d sequences from %s",
+            *(self._counters.agent_step, self._train_steps, self._replay.size, found.directory),
+        )
+
+    # Numbers.
+
+    @property
+    def _env_step(self) -> int:
+        return self._counters.agent_step * self._environment.action_repeat
+
+    @property
+    def _train_steps(self) -> int:
+        return int(self._built.agent.train_step_counter)
+
+    def _position(self) -> Dict[str, Any]:
+        return {
+            "env_step": self._env_step,
+            "agent_step": self._counters.agent_step,
+            "train_step": self._train_steps,
+            "wall_seconds": round(self._seconds_before + time.monotonic() - self._start, 1),
+        }
+
+    def _step_counts(self, updates: int) -> Dict[str, float]:
+        return {"env": self._environment.action_repeat, "upd": updates}
+
+    def _progress(self, phase: str, total: int, done: int, unit: str) -> progress.Progress:
+        return progress.Progress(phase, total, done, unit, self._settings.log_interval_seconds)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and TensorFlow.
+
+    Args:
+        seed: At least 0.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    tf.random.set_seed(seed)

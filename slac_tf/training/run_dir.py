@@ -1,0 +1,145 @@
+"""The directory of one run: who may use it, and what is where in it."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+from typing import Optional
+
+_VERSIONED = (
+    "tensorflow",
+    "tensorflow-probability",
+    "tf-agents",
+    "dm-reverb",
+    "gin-config",
+    "dm-control",
+    "mujoco",
+    "gymnasium",
+    "numpy",
+    "slac-tf",
+)
+# A run may be made longer, or looked at more often, without becoming another run.
+_MAY_CHANGE = (
+    "train_eval.num_env_steps",
+    "train_eval.log_interval_seconds",
+    "train_eval.checkpoint_interval_seconds",
+)
+
+
+class RunDirectoryError(ValueError):
+    """A directory cannot be this run's; the message says why."""
+
+
+class RunDir:
+    """Paths inside a run's directory, with TF-Agents' names where it has one.
+
+    Attributes:
+        root: The directory.
+    """
+
+    def __init__(self, root: pathlib.Path):
+        self.root = root
+        self.train = root / "train"
+        self.eval = root / "eval"
+        self.policies = root / "policies"
+        self.videos = root / "videos"
+        self.checkpoints = root / "train" / "checkpoints"
+        self.replay = root / "train" / "replay"
+        self.config = root / "config.gin"
+        self.metrics = root / "metrics.jsonl"
+        self.eval_csv = root / "eval.csv"
+
+    def open(self, config: str, operative_config: str, seed: int) -> None:
+        """Takes the directory for a run, or takes up the run that is there.
+
+        Args:
+            config: All gin bindings as text.
+            operative_config: The bindings in effect, defaults among them, as text.
+            seed: The run's.
+
+        Raises:
+            RunDirectoryError: If it holds a run of another configuration or seed; the message names the lines.
+        """
+        config = f"# seed = {seed}\n{config}"
+        if self.config.exists():
+            difference = _difference(self.config.read_text(), config)
+            if difference is not None:
+                raise RunDirectoryError(
+                    f"{self.root} holds a run of another configuration: there {difference[0]!r}, now "
+                    f"{difference[1]!r}: set it back, or choose another --root_dir"
+                )
+        elif self.root.exists() and any(self.root.iterdir()):
+            raise RunDirectoryError(
+                f"{self.root} is not empty and holds no run (no config.gin): choose another --root_dir"
+            )
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.config, config)
+        write_atomically(self.root / "operative_config.gin", operative_config)
+        write_atomically(self.root / "versions.txt", versions())
+        with (self.root / "command.txt").open("a") as file:
+            file.write(shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
+
+
+def versions() -> str:
+    """Versions of Python, the libraries and this code, one a line."""
+    lines = [f"python {platform.python_version()}", f"git {git_commit() or 'unknown'}"]
+    for name in _VERSIONED:
+        try:
+            lines.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            lines.append(f"{name} not installed")
+    return "\n".join(lines) + "\n"
+
+
+def git_commit() -> Optional[str]:
+    """The commit of this code, with `+changes` where files differ from it; None outside a repository."""
+    here = pathlib.Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Replaces a file, which at any moment is the old one or the new one.
+
+    Args:
+        path: The file.
+        text: Its content.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _difference(before: str, now: str) -> Optional["tuple[str, str]"]:
+    """The first binding that differs, on both sides, or None."""
+
+    def bindings(text: str) -> "dict[str, str]":
+        found, key = {}, ""
+        for line in text.splitlines():
+            if line.startswith("# seed") or (line and not line.startswith(("#", " ", "import")) and " = " in line):
+                key = line.split(" = ")[0]
+                found[key] = line
+            elif line.startswith(" "):
+                found[key] += " " + line.strip()
+        return {k: v for k, v in found.items() if k not in _MAY_CHANGE}
+
+    old, new = bindings(before), bindings(now)
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            return old.get(key, f"(no {key})"), new.get(key, f"(no {key})")
+    return None

@@ -1,0 +1,62 @@
+"""Settings of the training loop, checked."""
+
+from typing import NamedTuple
+
+from slac_tf import types
+
+
+class Settings(NamedTuple):
+    """The loop's settings; `train_eval.train_eval` says what each is."""
+
+    num_env_steps: int
+    initial_collect_agent_steps: int
+    num_pretrain_steps: int
+    updates_per_agent_step: float
+    replay_capacity: int
+    eval_interval_env_steps: int
+    num_eval_episodes: int
+    log_interval_seconds: float
+    summary_interval_train_steps: int
+    checkpoint_interval_seconds: float
+    keep_exports: int
+
+
+_MAY_BE_FRACTIONS = ("updates_per_agent_step", "log_interval_seconds", "checkpoint_interval_seconds")
+_MAY_BE_ZERO = ("num_pretrain_steps", "updates_per_agent_step", "log_interval_seconds", "keep_exports")
+
+
+def check(settings: Settings) -> None:
+    """Checks types and ranges.
+
+    Args:
+        settings: The settings.
+
+    Raises:
+        ValueError: If one is not a number or out of range; the message names it.
+    """
+    for name, value in settings._asdict().items():
+        kinds = (int, float) if name in _MAY_BE_FRACTIONS else (int,)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            wanted = "a number" if name in _MAY_BE_FRACTIONS else "an integer"
+            raise ValueError(f"train_eval.{name}: {value!r}, expected {wanted} (without quotes)")
+        if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+            wanted = "at least 0" if name in _MAY_BE_ZERO else "more than 0"
+            raise ValueError(f"train_eval.{name}: {value}, expected {wanted}")
+
+
+def check_initial_data(settings: Settings, built: types.BuiltAgent) -> None:
+    """Checks that the initial data hold at least one sequence.
+
+    Args:
+        settings: The settings.
+        built: The agent.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    needed = built.sequence_length + 1
+    if settings.initial_collect_agent_steps < needed:
+        raise ValueError(
+            f"train_eval.initial_collect_agent_steps: {settings.initial_collect_agent_steps}, expected at "
+            f"least {needed}, one more than sequence_length {built.sequence_length}"
+        )

@@ -1,0 +1,137 @@
+"""The entry point: builds environment, agent and replay, and trains, or goes on where a run was stopped."""
+
+import pathlib
+from typing import Callable
+
+import gin
+import tensorflow as tf
+from absl import logging
+from tf_agents.specs import tensor_spec
+
+from slac_tf import types
+from slac_tf.environments import pixels
+from slac_tf.replay import sequence_replay
+from slac_tf.training import checkpoints, evaluation, metrics, run_dir
+from slac_tf.training import run as run_lib
+from slac_tf.training import settings as settings_lib
+
+_EVAL_SEED_OFFSET = 1_000_003
+
+
+@gin.configurable
+def train_eval(
+    root_dir: pathlib.Path,
+    seed: int,
+    config: str,
+    on_built: Callable[[], None],
+    *,
+    load_environment: Callable[..., pixels.PixelEnvironment] = gin.REQUIRED,
+    build_agent: Callable[..., types.BuiltAgent] = gin.REQUIRED,
+    num_env_steps: int = gin.REQUIRED,
+    initial_collect_agent_steps: int = 10_000,
+    num_pretrain_steps: int = 100_000,
+    updates_per_agent_step: float = 1,
+    replay_capacity: int = 100_000,
+    eval_interval_env_steps: int = 10_000,
+    num_eval_episodes: int = 10,
+    log_interval_seconds: float = 30,
+    summary_interval_train_steps: int = 100,
+    checkpoint_interval_seconds: float = 600,
+    keep_exports: int = 3,
+) -> run_lib.Result:
+    """Trains an agent in an environment, or goes on where the run in `root_dir` was stopped.
+
+    Args:
+        root_dir: The run's directory.
+        seed: Of Python, NumPy, TensorFlow and the environments. Reverb's sampling cannot be seeded.
+        config: All gin bindings as text; kept in the directory and compared when a run is resumed.
+        on_built: Called when everything is built, before anything is written.
+        load_environment: Called with `seed`, twice: to train and to evaluate.
+        build_agent: Called with a time step spec, an action spec and the counter of train steps.
+        num_env_steps: Simulator steps to train for, the random ones and action repeats counted.
+        initial_collect_agent_steps: Agent steps of uniformly random actions before training.
+        num_pretrain_steps: Gradient steps of the agent's representation alone, on the random data.
+        updates_per_agent_step: Train steps for each agent step after that.
+        replay_capacity: Sequences in replay, about as many agent steps.
+        eval_interval_env_steps: Simulator steps between evaluations; one more comes before and at the end.
+        num_eval_episodes: Episodes of each policy in an evaluation.
+        log_interval_seconds: Between log lines.
+        summary_interval_train_steps: Train steps between scalars in TensorBoard and lines in metrics.jsonl.
+        checkpoint_interval_seconds: Between checkpoints.
+        keep_exports: Exported policies to keep, the newest.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        ValueError: If settings do not fit.
+        run_dir.RunDirectoryError: If `root_dir` holds another run.
+        run_lib.NonFiniteLossError: If a loss is NaN or infinite.
+    """
+    settings = settings_lib.Settings(
+        num_env_steps=num_env_steps,
+        initial_collect_agent_steps=initial_collect_agent_steps,
+        num_pretrain_steps=num_pretrain_steps,
+        updates_per_agent_step=updates_per_agent_step,
+        replay_capacity=replay_capacity,
+        eval_interval_env_steps=eval_interval_env_steps,
+        num_eval_episodes=num_eval_episodes,
+        log_interval_seconds=log_interval_seconds,
+        summary_interval_train_steps=summary_interval_train_steps,
+        checkpoint_interval_seconds=checkpoint_interval_seconds,
+        keep_exports=keep_exports,
+    )
+    settings_lib.check(settings)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    run_lib.seed_everything(seed)
+
+    environment = load_environment(seed=seed)
+    eval_environment = load_environment(seed=seed + _EVAL_SEED_OFFSET)
+    built = build_agent(
+        tensor_spec.from_spec(environment.time_step_spec()),
+        tensor_spec.from_spec(environment.action_spec()),
+        tf.Variable(0, dtype=tf.int64, trainable=False, name="train_step"),
+    )
+    settings_lib.check_initial_data(settings, built)
+    data_spec = built.agent.collect_data_spec
+    memory = sequence_replay.check_memory(data_spec, replay_capacity)
+    on_built()
+
+    directory = run_dir.RunDir(root_dir)
+    directory.open(config, gin.operative_config_str(), seed)
+    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent)
+    found = saver.newest()
+    replay = sequence_replay.SequenceReplay(
+        data_spec,
+        sequence_length=built.sequence_length,
+        capacity=replay_capacity,
+        directory=directory.replay,
+        restore_from=None if found is None else found.replay,
+    )
+    writer = metrics.MetricsWriter(directory)
+    evaluator = evaluation.Evaluator(
+        eval_environment,
+        built,
+        directory,
+        writer,
+        seed=seed,
+        config=config,
+        num_episodes=num_eval_episodes,
+        keep_exports=keep_exports,
+    )
+    run = run_lib.Run(settings, seed, environment, built, replay, evaluator, writer, saver)
+    logging.info(
+        "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full",
+        *(environment.task_name, seed, root_dir, environment.action_repeat, type(built.agent).__name__),
+        *(len(tf.config.list_physical_devices()), replay_capacity, memory / 2**30),
+    )
+    if found is None:
+        logging.info("no checkpoint in %s: starting at step 0", directory.checkpoints)
+    else:
+        run.restore(found)
+    try:
+        return run.run()
+    finally:
+        environment.close()
+        eval_environment.close()

@@ -1,0 +1,47 @@
+"""Named tuples that cross folders."""
+
+from typing import Any, Callable, Mapping, NamedTuple, Optional
+
+import numpy as np
+import tensorflow as tf
+from tf_agents.agents import tf_agent
+from tf_agents.policies import tf_policy
+from tf_agents.trajectories import trajectory as trajectory_lib
+
+Nest = Any
+"""A nested structure of tensors, arrays or specs."""
+
+
+class Pretraining(NamedTuple):
+    """Training of an agent's representation on the initial data, before any task learning.
+
+    Attributes:
+        train: Takes a trajectory `[B, T+1, …]`, makes one gradient step, returns the loss info.
+        batch_size: B.
+        step: Counts the steps made; a tf.Variable int64 that the agent's checkpoint holds.
+    """
+
+    train: Callable[[trajectory_lib.Trajectory], tf_agent.LossInfo]
+    batch_size: int
+    step: tf.Variable
+
+
+class BuiltAgent(NamedTuple):
+    """All that the training loop knows of an agent, whichever agent it is.
+
+    Attributes:
+        agent: Its `collect_data_spec` is what replay stores, its `collect_policy` what collects.
+        policies: Policies to evaluate and export by name: `greedy` and `stochastic`.
+        sequence_length: T, the paper's tau: replay windows hold T+1 steps.
+        batch_size: Sequences a train step.
+        pretraining: None where the agent has nothing to train before task learning.
+        report: Takes a trajectory `[B, T+1, …]`, returns videos `[B, T+1, H, W, 3] uint8` by name;
+            None where the agent has no pictures to show.
+    """
+
+    agent: tf_agent.TFAgent
+    policies: Mapping[str, tf_policy.TFPolicy]
+    sequence_length: int
+    batch_size: int
+    pretraining: Optional[Pretraining]
+    report: Optional[Callable[[trajectory_lib.Trajectory], Mapping[str, np.ndarray]]]

@@ -1,0 +1,1 @@
+"""Masks and images; nothing here knows reinforcement learning agents."""

@@ -1,0 +1,66 @@
+"""What a step may see of the steps before it, when a window crosses an episode's start."""
+
+import tensorflow as tf
+from tf_agents.trajectories import time_step as ts
+
+
+def is_first(step_types: tf.Tensor) -> tf.Tensor:
+    """Marks the first steps of episodes.
+
+    Args:
+        step_types: `[…] int32`.
+
+    Returns:
+        `[…] bool`.
+    """
+    return tf.equal(step_types, ts.StepType.FIRST)
+
+
+def is_last(step_types: tf.Tensor) -> tf.Tensor:
+    """Marks the last steps of episodes; the transition that leaves one is a reset, not dynamics.
+
+    Args:
+        step_types: `[…] int32`.
+
+    Returns:
+        `[…] bool`.
+    """
+    return tf.equal(step_types, ts.StepType.LAST)
+
+
+def where(mask: tf.Tensor, if_true: tf.Tensor, if_false: tf.Tensor) -> tf.Tensor:
+    """`tf.where` with a mask of fewer dimensions, aligned with the leading ones.
+
+    Args:
+        mask: `[B, …] bool`.
+        if_true: `[B, …, *]`.
+        if_false: Same shape and dtype as `if_true`.
+
+    Returns:
+        Same shape and dtype as `if_true`.
+    """
+    extra_dims = if_true.shape.rank - mask.shape.rank
+    mask = tf.reshape(mask, tf.concat([tf.shape(mask), tf.ones([extra_dims], tf.int32)], axis=0))
+    return tf.where(mask, if_true, if_false)
+
+
+def hide_before_first(features: tf.Tensor, actions: tf.Tensor, step_types: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Hides what a history holds of the episode before the last step's own.
+
+    Frames before the first one repeat it and actions before it are zero, which is also what a policy
+    sees at the start of an episode.
+
+    Args:
+        features: `[B, H, F] float32`.
+        actions: `[B, H-1, A] float32`; `actions[:, h]` leads from step h to step h+1.
+        step_types: `[B, H] int32`.
+
+    Returns:
+        Features `[B, H, F]` and actions `[B, H-1, A]`.
+    """
+    length = features.shape[1]
+    steps = tf.range(length)
+    first = tf.reduce_max(tf.where(is_first(step_types), steps, 0), axis=1, keepdims=True)  # [B, 1]
+    features = tf.gather(features, tf.maximum(steps, first), axis=1, batch_dims=1)
+    known = tf.cast(steps[: length - 1] >= first, actions.dtype)  # [B, H-1]
+    return features, actions * known[..., tf.newaxis]
