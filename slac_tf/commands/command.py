@@ -1,6 +1,8 @@
 """What every command does before and after its work."""
 
+import logging as std_logging
 import os
+import pathlib
 import sys
 from typing import Callable, Sequence
 
@@ -26,7 +28,7 @@ def fail(message: str) -> int:
     Returns:
         Exit code 2.
     """
-    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {message}", file=sys.stderr)
     return 2
 
 
@@ -40,4 +42,12 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
 
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
+    logging.get_absl_handler().addFilter(_from_this_package_or_a_warning)
     app.run(lambda argv: sys.exit(main(argv)))
+
+
+def _from_this_package_or_a_warning(record: std_logging.LogRecord) -> bool:
+    # Libraries report their search for files and drivers as information, and gin as errors.
+    if "gin" in pathlib.Path(record.pathname).parts:
+        return False
+    return record.levelno >= std_logging.WARNING or "slac_tf" in pathlib.Path(record.pathname).parts

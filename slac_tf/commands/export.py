@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         out = None if _OUT.value is None else pathlib.Path(_OUT.value)
-        print(export_run.export_run(pathlib.Path(_ROOT_DIR.value), out))
+        print(export_run.export_run(pathlib.Path(str(_ROOT_DIR.value)), out))
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
     return 0

@@ -32,19 +32,18 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.training import configuration, evaluation
 
     try:
-        policy = player.ExportedPolicy(pathlib.Path(_POLICY.value))
+        policy = player.ExportedPolicy(pathlib.Path(str(_POLICY.value)))
         environment = configuration.load_environment(policy.manifest["config"])(seed=_SEED.value)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
     print(f"{policy.manifest['task']}, {policy.manifest['policy']} policy of env step {policy.manifest['env_step']}")
     try:
-        record = _VIDEO.value is not None
-        episodes = evaluation.run_episodes(environment, policy, _EPISODES.value, record=record)
+        episodes = evaluation.run_episodes(environment, policy, _EPISODES.value, record=_VIDEO.value is not None)
         for number, (total, length) in enumerate(zip(episodes.returns, episodes.lengths), start=1):
             print(f"episode {number}: return {total:.1f}, {length} agent steps")
         returns = episodes.returns
         print(f"mean return {returns.mean():.1f} ± {returns.std():.1f} in {len(returns)} episodes")
-        if record:
+        if _VIDEO.value is not None:
             gifs.write_mp4(pathlib.Path(_VIDEO.value), episodes.frames, evaluation.frames_per_second(environment))
             print(f"wrote {_VIDEO.value}")
     finally:

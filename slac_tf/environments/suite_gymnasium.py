@@ -67,7 +67,7 @@ def load_gymnasium(
         base,
         base.render,
         task_name=env_id,
-        control_time_step=env.unwrapped.dt,
+        control_time_step=env.unwrapped.dt,  # type: ignore[attr-defined]
         action_repeat=action_repeat,
         observations=observations,
         image_size=image_size,

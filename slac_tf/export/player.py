@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 # The SavedModel's signature is matched by the name and fields of this tuple.
-_TimeStep = collections.namedtuple("TimeStep", ["step_type", "reward", "discount", "observation"])
+TimeStep = collections.namedtuple("TimeStep", ["step_type", "reward", "discount", "observation"])
 
 
 class Step(NamedTuple):
@@ -80,7 +80,7 @@ class ExportedPolicy:
                     f"observation {name!r}: {value.dtype}{list(value.shape)}, expected {spec['dtype']}{spec['shape']}"
                 )
             observation[name] = tf.constant(value[np.newaxis])
-        batched = _TimeStep(
+        batched = TimeStep(
             step_type=tf.constant([int(time_step.step_type)], tf.int32),
             reward=tf.constant([float(time_step.reward)], tf.float32),
             discount=tf.constant([float(time_step.discount)], tf.float32),

@@ -4,8 +4,9 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Mapping
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 from tf_agents.policies import policy_saver, tf_policy
@@ -17,7 +18,7 @@ _PREFIX = "env_step_"
 
 def export_policies(
     policies: Mapping[str, tf_policy.TFPolicy],
-    returns: Mapping[str, Sequence[float]],
+    returns: Mapping[str, np.ndarray],
     manifest: Mapping[str, Any],
     directory: pathlib.Path,
     *,
@@ -29,7 +30,7 @@ def export_policies(
 
     Args:
         policies: By name.
-        returns: Of each policy's evaluation episodes, by name; may lack a policy that was not evaluated.
+        returns: `[episodes] float` of each policy, by name; lacks a policy that was not evaluated.
         manifest: What all of them have in common: `env_step`, `task`, `action_repeat`, `config`, …
         directory: Of the run's exports.
         keep: How many of the newest folders to keep; the one written always is.

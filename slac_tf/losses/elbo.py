@@ -66,5 +66,5 @@ def elbo(
     reward_log_probs = tfp.distributions.Normal(reward_means, reward_stds).log_prob(rewards)
     reward_term = tf.reduce_sum(reward_log_probs * reward_mask, axis=1)
     kl_terms = {layer: tf.reduce_sum(values, axis=1) for layer, values in kl.items()}
-    loss = tf.add_n(list(kl_terms.values())) - frame_term - reward_term  # J_M, Eq. (9)
+    loss = sum(kl_terms.values()) - frame_term - reward_term  # J_M, Eq. (9)
     return Elbo(loss, frame_term, reward_term, kl_terms)

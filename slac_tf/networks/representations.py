@@ -50,10 +50,11 @@ class FeatureHistory(tf.Module):
         Returns:
             `[B, H * F + (H-1) * A] float32`.
         """
+        batch = tf.shape(features)[0]  # not -1: a history of one frame has no actions to tell it from
         return tf.concat(
             [
-                tf.reshape(features, [-1, self.length * self.feature_size]),
-                tf.reshape(actions, [-1, (self.length - 1) * self.action_size]),
+                tf.reshape(features, [batch, self.length * self.feature_size]),
+                tf.reshape(actions, [batch, (self.length - 1) * self.action_size]),
             ],
             axis=-1,
         )

@@ -76,12 +76,9 @@ def _parse(action: Callable[[], None], where: str) -> None:
         RuntimeError,
     ) as error:
         message = one_line(error)
-        unquoted = re.search(
-            r"malformed node or string.*(?:ast\.Name|<_?ast)|Failed to parse token '([A-Za-z_][\w./-]*)'",
-            str(error),
-        )
-        if unquoted or "malformed node" in message:
-            message += ": text needs quotes, for example 'Hopper-v4'"
+        token = re.search(r"Failed to parse token '(.*?)'", message)
+        if token and "malformed node" in message:
+            message = f"a value begins with {token.group(1)}, which is no Python value: text needs quotes: 'Hopper-v4'"
         raise ConfigurationError(f"{where}: {message}") from error
 
 

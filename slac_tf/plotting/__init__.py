@@ -1,0 +1,1 @@
+"""Tidy CSV files to figures; knows nothing of the rest."""
