@@ -71,9 +71,10 @@ class Decoder(tf.Module):
         self._depth = 8 * base_depth
         self._first = tf.keras.layers.Dense(
             16 * self._depth,
-            activation=leaky_relu,
+            use_bias=False,
             kernel_initializer=_glorot_uniform(16 * self._depth, 16 * latent_size),
         )
+        self._first_bias = tf.Variable(tf.zeros([self._depth]), name="first_bias")  # one a channel
         deconv = dict(strides=2, padding="same", activation=leaky_relu)
         self._deconvolutions = [
             tf.keras.layers.Conv2DTranspose(4 * base_depth, 3, **deconv),
@@ -93,9 +94,12 @@ class Decoder(tf.Module):
             Mean of the pixels `[…, 64, 64, 3] float32`, on the scale of [0, 1].
         """
         leading = tf.shape(latents)[:-1]
-        x = self._first(tf.reshape(latents, [-1, latents.shape[-1]]))  # […, L] -> [N, 128d]
-        x = tf.reshape(x, [-1, 4, 4, self._depth])  # [N, 4, 4, 8d]
+        x = self._grow(tf.reshape(latents, [-1, latents.shape[-1]]))  # […, L] -> [N, L] -> [N, 4, 4, 8d]
         for deconvolution in self._deconvolutions:
             x = deconvolution(x)
         frames = tf.reshape(x, tf.concat([leading, [IMAGE_SIZE, IMAGE_SIZE, 3]], axis=0))
         return tf.ensure_shape(frames, latents.shape[:-1] + [IMAGE_SIZE, IMAGE_SIZE, 3])
+
+    def _grow(self, latents: tf.Tensor) -> tf.Tensor:
+        x = tf.reshape(self._first(latents), [-1, 4, 4, self._depth])  # [N, 128d] -> [N, 4, 4, 8d]
+        return leaky_relu(x + self._first_bias)

@@ -72,11 +72,11 @@ class Checkpoints:
         for path in temporary.rglob("*"):
             _sync(path)
         if place.exists():  # the same step once more, for example after a signal
-            shutil.rmtree(place)
+            _retire(place)
         os.rename(temporary, place)
         _sync(self._directory)
         for old in sorted(self._directory.glob(_PREFIX + "*"))[: -self._keep]:
-            shutil.rmtree(old)
+            _retire(old)
         for leftover in self._directory.glob("incomplete-*"):
             shutil.rmtree(leftover)
         return place
@@ -109,6 +109,13 @@ def newest(directory: pathlib.Path) -> Optional[Found]:
     for place in sorted(directory.glob(_PREFIX + "*"), reverse=True):
         return Found(place, json.loads((place / _STATE).read_text()))
     return None
+
+
+def _retire(place: pathlib.Path) -> None:
+    """Takes a checkpoint's name from it before it is deleted: one that is half deleted must not be found."""
+    grave = place.with_name("incomplete-old-" + place.name)
+    shutil.rmtree(grave, ignore_errors=True)
+    os.rename(place, grave)
 
 
 def _sync(path: pathlib.Path) -> None:

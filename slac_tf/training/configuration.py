@@ -4,6 +4,7 @@ import importlib
 import importlib.util  # gin 0.5 uses it without importing it
 import pathlib
 import re
+import tokenize
 from typing import Any, Callable, List, Sequence
 
 import gin
@@ -29,8 +30,10 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> str:
         ConfigurationError: If a file is missing or anything in them is wrong.
     """
     gin.clear_config()
-    for place in (_ROOT, _ROOT / "gin_configs"):
-        gin.add_config_file_search_path(str(place))
+    gin.config._LOCATION_PREFIXES[:] = ["", str(_ROOT), str(_ROOT / "gin_configs")]
+    # Gin also looks for files in Python packages, and breaks off where a folder on Python's path is none.
+    in_packages = gin.resource_reader.system_path_file_exists
+    gin.config._FILE_READERS[:] = [reader for reader in gin.config._FILE_READERS if reader[1] is not in_packages]
     for file in files:
         places = [pathlib.Path(file), _ROOT / file, _ROOT / "gin_configs" / file]
         if not any(place.is_file() for place in places):
@@ -39,7 +42,7 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> str:
         _parse(lambda file=file: gin.parse_config_file(file), f"--gin_file={file}")  # type: ignore[misc]
     for binding in bindings:
         _parse(lambda binding=binding: gin.parse_config(binding), f"--gin_bindings={binding!r}")  # type: ignore[misc]
-    gin.finalize()
+    _parse(gin.finalize, "the gin files and bindings")
     return gin.config_str()
 
 
@@ -65,6 +68,8 @@ def load_environment(config: str) -> Callable[..., Any]:
 def _parse(action: Callable[[], None], where: str) -> None:
     try:
         action()
+    except RecursionError as error:
+        raise ConfigurationError(f"{where}: its include lines lead back to it") from error
     except (
         ValueError,
         SyntaxError,
@@ -74,11 +79,13 @@ def _parse(action: Callable[[], None], where: str) -> None:
         TypeError,
         AttributeError,
         RuntimeError,
+        tokenize.TokenError,  # a bracket that is not closed
     ) as error:
         message = one_line(error)
-        token = re.search(r"Failed to parse token '(.*?)'", message)
+        token = re.search(r"Failed to parse token '(.*?)'( \(.*?\))?", message)
         if token and "malformed node" in message:
-            message = f"a value begins with {token.group(1)}, which is no Python value: text needs quotes: 'Hopper-v4'"
+            begin, place = token.group(1), token.group(2) or ""
+            message = f"a value begins with {begin}{place}, which is no Python value: text needs quotes: 'Hopper-v4'"
         raise ConfigurationError(f"{where}: {message}") from error
 
 
@@ -124,7 +131,7 @@ def check_used(bindings: Sequence[str]) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, and without gin's note of where it was called.
+    """The message of an error without line breaks, and without gin's notes: who called, the whole configuration.
 
     Args:
         error: The error.
@@ -132,5 +139,5 @@ def one_line(error: BaseException) -> str:
     Returns:
         One line.
     """
-    text = str(error).split("\n  In call to configurable")[0]
+    text = str(error).split("\n  In call to configurable")[0].split(" in config string:")[0]
     return " ".join(text.split()) or type(error).__name__

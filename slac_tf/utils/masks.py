@@ -16,18 +16,6 @@ def is_first(step_types: tf.Tensor) -> tf.Tensor:
     return tf.equal(step_types, ts.StepType.FIRST)
 
 
-def is_last(step_types: tf.Tensor) -> tf.Tensor:
-    """Marks the last steps of episodes; the transition that leaves one is a reset, not dynamics.
-
-    Args:
-        step_types: `[…] int32`.
-
-    Returns:
-        `[…] bool`.
-    """
-    return tf.equal(step_types, ts.StepType.LAST)
-
-
 def where(mask: tf.Tensor, if_true: tf.Tensor, if_false: tf.Tensor) -> tf.Tensor:
     """`tf.where` with a mask of fewer dimensions, aligned with the leading ones.
 

@@ -71,9 +71,7 @@ def test_what_is_not_finite_reaches_the_check_that_names_task_and_step(state, re
     fake = FakeEnv(terminated=True, truncated=False)
     fake.step = lambda action: (np.full((2, 2), state), reward, False, False, {})
     base = gymnasium_wrapper.GymnasiumWrapper(fake)
-    env = pixels.PixelEnvironment(
-        base, base.render, task_name="fake", control_time_step=0.1, observations=("state",)
-    )
+    env = pixels.PixelEnvironment(base, base.render, task_name="fake", control_time_step=0.1, observations=("state",))
     env.reset()
     with pytest.raises(ValueError, match=f"fake: {name} is not finite at control step 1 of episode 1"):
         env.step(ACTION)

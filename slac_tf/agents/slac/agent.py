@@ -158,6 +158,11 @@ class SlacAgent(tf_agent.TFAgent):
     # Training.
 
     def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+        length = experience.step_type.shape[1]
+        if length != self.train_sequence_length:
+            raise ValueError(
+                f"experience: sequences of {length} steps, expected sequence_length + 1 = {self.train_sequence_length}"
+            )
         return self._compiled_train(experience, weights)
 
     def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
@@ -273,7 +278,7 @@ class SlacAgent(tf_agent.TFAgent):
             rewards=window.rewards[:, :-1],
             reward_means=reward_means,
             reward_stds=reward_stds,
-            reward_mask=1.0 - tf.cast(masks.is_last(window.step_types)[:, :-1], tf.float32),
+            reward_mask=1.0 - tf.cast(masks.is_first(window.step_types)[:, 1:], tf.float32),
             kl=model.kl(posterior, prior),
         )
         return losses, _Inferred(features, latents)

@@ -1,0 +1,224 @@
+import pathlib
+import re
+import socket
+import time
+
+import fakes
+import numpy as np
+import pytest
+import tensorflow as tf
+from fakes import FIRST, LAST
+from tf_agents.drivers import py_driver
+from tf_agents.policies import random_py_policy
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import trajectory
+
+from slac_tf.replay import sequence_replay
+
+SEQUENCE_LENGTH = 3  # windows of 4 steps
+
+
+def data_spec():
+    time_step_spec, action_spec = fakes.specs()
+    return trajectory.Trajectory(
+        step_type=time_step_spec.step_type,
+        observation=time_step_spec.observation,
+        action=action_spec,
+        policy_info=(),
+        next_step_type=time_step_spec.step_type,
+        reward=time_step_spec.reward,
+        discount=time_step_spec.discount,
+    )
+
+
+@pytest.fixture
+def make_replay(tmp_path):
+    directories = iter(range(9))
+
+    def make(capacity=1000, **kwargs):
+        settings = dict(sequence_length=SEQUENCE_LENGTH, directory=tmp_path / f"server_{next(directories)}")
+        return sequence_replay.SequenceReplay(data_spec(), capacity=capacity, **{**settings, **kwargs})
+
+    return make
+
+
+def collect(replay, num_steps, environment=None):
+    """Runs an environment with random actions; a boundary between episodes counts as no step."""
+    environment = environment or fakes.CountingEnvironment()
+    policy = random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec())
+    driver = py_driver.PyDriver(environment, policy, observers=[replay.add], max_steps=num_steps)
+    driver.run(environment.reset())
+    replay.flush()
+
+
+def all_windows(replay):
+    """Each window once, by the number of its first frame; uniform sampling finds them all soon."""
+    windows = {}
+    # The probability that one of at most 40 windows is missed by 1000 samples: 40 * 0.975**1000 < 1e-9.
+    batches = replay.sample_batches(50)
+    for _ in range(20):
+        batch = tf.nest.map_structure(lambda x: x.numpy(), next(batches))
+        for b in range(50):
+            window = tf.nest.map_structure(lambda x, b=b: x[b], batch)
+            windows[int(fakes.counts(window.observation["pixels"])[0])] = window
+    return windows
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory):
+    """20 actions, that is 4 episodes of 6 time steps, 24 in all."""
+    replay = sequence_replay.SequenceReplay(
+        data_spec(),
+        sequence_length=SEQUENCE_LENGTH,
+        capacity=1000,
+        directory=tmp_path_factory.mktemp("replay") / "server",
+    )
+    collect(replay, 20)
+    return replay, all_windows(replay)
+
+
+def test_windows_are_consecutive_with_stride_one(collected):
+    replay, windows = collected
+    # PyDriver ends with the transition to the last time step, number 23, which itself was not acted on:
+    # stored are steps 0 to 22, windows begin at 0 to 19. A reset leads from 5 to 6, 11 to 12, 17 to 18:
+    # windows that end in 6, 12, 18, begun at 3, 9, 15, are left out.
+    assert sorted(windows) == sorted(set(range(20)) - {3, 9, 15})
+    assert replay.size == 17
+    for begin, window in windows.items():
+        numbers = fakes.counts(window.observation["pixels"])
+        np.testing.assert_array_equal(numbers, np.arange(begin, begin + SEQUENCE_LENGTH + 1))
+
+
+def test_windows_hold_what_the_environment_gave(collected):
+    _, windows = collected
+    for begin, window in windows.items():
+        place = np.arange(begin, begin + 4) % 6  # in the episode: 0 is FIRST, 5 is LAST
+        np.testing.assert_array_equal(window.step_type == FIRST, place == 0)
+        np.testing.assert_array_equal(window.step_type == LAST, place == 5)
+        np.testing.assert_array_equal(window.next_step_type == LAST, place == 4)
+        np.testing.assert_array_equal(window.next_step_type == FIRST, place == 5)
+        # reward[t] belongs to the step from t to t+1; the reset has reward 0 and discount 1.
+        np.testing.assert_array_equal(window.reward, np.where(place == 5, 0, place + 1))
+        np.testing.assert_array_equal(window.discount, np.where(place == 4, 0, 1))
+        assert window.action.shape == (4, fakes.ACTION_SIZE)
+        assert window.step_type[-2] != LAST
+        assert window.policy_info == ()
+
+
+def test_windows_may_begin_in_the_previous_episode(collected):
+    _, windows = collected
+    crossing = [begin for begin, window in windows.items() if LAST in window.step_type[:-1]]
+    assert sorted(crossing) == [4, 5, 10, 11, 16, 17]
+
+
+def test_batches_are_tensors_as_the_agent_takes_them(collected):
+    replay, _ = collected
+    batch = next(replay.sample_batches(3))
+    expected = tensor_spec.add_outer_dims_nest(data_spec(), (3, SEQUENCE_LENGTH + 1))
+    for tensor, spec in zip(tf.nest.flatten(batch), tf.nest.flatten(expected)):
+        assert (tensor.shape, tensor.dtype) == (spec.shape, spec.dtype)
+
+
+def test_sampling_is_uniform(collected):
+    replay, windows = collected
+    batches = replay.sample_batches(100)
+    begins = np.concatenate([fakes.counts(next(batches).observation["pixels"])[:, 0] for _ in range(30)])
+    counts = np.bincount(begins, minlength=20)[sorted(windows)]
+    # 3000 samples of 17 windows: 176 ± 13 each; five deviations.
+    assert np.all(np.abs(counts - 3000 / 17) < 65)
+
+
+def test_an_episode_that_is_broken_off_is_not_joined_to_the_next(make_replay):
+    replay = make_replay()
+    environment = fakes.CountingEnvironment(length=100)
+    collect(replay, 6, environment)  # frames 0 to 5; the next, 6, is never acted on
+    collect(replay, 5, environment)  # a reset in mid-episode: frames 7 to 11
+    # There is no transition from 5 to 7, and no LAST to tell a reader so.
+    assert sorted(all_windows(replay)) == [0, 1, 2, 7, 8]
+
+
+def test_the_oldest_windows_leave_first(make_replay):
+    replay = make_replay(capacity=5)
+    collect(replay, 20, fakes.CountingEnvironment(length=100))
+    assert replay.size == 5
+    assert sorted(all_windows(replay)) == [12, 13, 14, 15, 16]  # of 0 to 16
+
+
+def test_an_empty_replay_says_so_in_time(make_replay):
+    replay = make_replay(timeout_seconds=1.0)
+    start = time.monotonic()
+    with pytest.raises(sequence_replay.ReplayError, match="within 1 s: replay holds 0 sequences and needs at least 1"):
+        next(replay.sample_batches(2))
+    assert time.monotonic() - start < 10
+
+
+def test_windows_survive_save_and_restore(make_replay, tmp_path):
+    replay = make_replay()
+    environment = fakes.CountingEnvironment()
+    collect(replay, 10, environment)
+    before = all_windows(replay)
+    saved = tmp_path / "saved"
+    replay.save(saved)
+    collect(replay, 10)
+    replay.save(tmp_path / "later")  # Reverb removes what it wrote before, which must not touch `saved`
+    del replay
+
+    restored = make_replay(restore_from=saved)
+    assert restored.size == len(before)
+    after = all_windows(restored)
+    assert sorted(after) == sorted(before)
+    for begin, window in before.items():
+        for a, b in zip(tf.nest.flatten(window), tf.nest.flatten(after[begin])):
+            np.testing.assert_array_equal(a, b)
+
+    # It goes on, and no window spans the interruption.
+    number = environment._emitted
+    collect(restored, 4, environment)
+    assert sorted(set(all_windows(restored)) - set(before)) == [number]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "stored", "expected"),
+    [
+        ({"capacity": 7}, "capacity 1000 and windows of 4", "7 and 4"),
+        ({"sequence_length": 2}, "capacity 1000 and windows of 4", "1000 and 3"),
+    ],
+)
+def test_a_saved_replay_of_other_settings_is_refused(make_replay, tmp_path, kwargs, stored, expected):
+    replay = make_replay()
+    collect(replay, 5)
+    replay.save(tmp_path / "saved")
+    with pytest.raises(ValueError, match=f"{stored} steps, expected {expected}"):
+        make_replay(restore_from=tmp_path / "saved", **kwargs)
+
+
+def test_memory_check():
+    # A step: 64 * 64 * 3 bytes, 2 actions, reward and discount of 4 bytes, two step types of 4: 12312.
+    assert sequence_replay.memory_estimate(data_spec(), 1) == int(12312 * 0.65) == 8002
+    estimate = sequence_replay.check_memory(data_spec(), 100_000, available=2**30)
+    assert estimate == int(100_000 * 12312 * 0.65)
+
+    with pytest.raises(ValueError, match=r"train_eval\.replay_capacity: 200000 sequences") as error:
+        sequence_replay.check_memory(data_spec(), 200_000, available=2**30)
+    fits = int(re.search(r"at most (\d+)$", str(error.value)).group(1))
+    assert sequence_replay.check_memory(data_spec(), fits, available=2**30) <= 2**30
+    assert sequence_replay.memory_estimate(data_spec(), fits + 2) > 2**30
+    with pytest.raises(ValueError, match=r"take about 7\d+\.\d GiB"):
+        sequence_replay.check_memory(data_spec(), 10**8)  # what this machine has free
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_the_server_listens_on_loopback_only(make_replay):
+    replay = make_replay()
+    devices = []
+    for entry in pathlib.Path("/proc/self/fd").iterdir():
+        if not str(entry.readlink() if entry.is_symlink() else "").startswith("socket:"):
+            continue
+        with socket.socket(fileno=socket.dup(int(entry.name))) as sock:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listening and sock.getsockname()[1] == replay._server.port:
+                devices.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16))
+    assert devices
+    assert set(devices) == {b"lo\0"}
