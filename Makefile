@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.10 python3.9 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
 
 demo: .venv
-	bin/demo
+	bin/train_eval --gin_file=gin_configs/quickstart.gin
 
 test: .venv
 	.venv/bin/python -m pytest -m "not expensive"

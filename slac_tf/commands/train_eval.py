@@ -58,6 +58,9 @@ def main(argv: Sequence[str]) -> int:
             raise
         return command.fail(configuration.one_line(error))
     if not result.exit_code:
+        print(f"play:        bin/play --policy={root_dir}/policies/latest/greedy_policy --video=play.mp4")
+        print(f"videos:      {root_dir}/videos")
+        print(f"TensorBoard: tensorboard --logdir={root_dir}")
         print(f"{name}: random {result.random_return:.1f}, trained {result.stochastic_return:.1f}", flush=True)
     return result.exit_code
 

@@ -40,7 +40,9 @@ def export_policies(
     """
     place = directory / f"{_PREFIX}{manifest['env_step']:09d}"
     temporary = directory / f"incomplete-{place.name}"
-    shutil.rmtree(temporary, ignore_errors=True)
+    replaced = directory / f"incomplete-old-{place.name}"
+    for leftover in (temporary, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
     for name, policy in policies.items():
         own = {
             **manifest,
@@ -52,8 +54,9 @@ def export_policies(
         }
         _save(policy, own, temporary / f"{name}_policy")
     if place.exists():
-        shutil.rmtree(place)
+        os.rename(place, replaced)
     os.rename(temporary, place)
+    shutil.rmtree(replaced, ignore_errors=True)
     link = directory / "latest.tmp"
     link.unlink(missing_ok=True)
     link.symlink_to(place.name)

@@ -4,7 +4,7 @@ import os
 import pathlib
 import shutil
 import socket
-from typing import Any, Iterator, Optional
+from typing import Iterator, Optional
 
 import numpy as np
 import psutil
@@ -229,17 +229,24 @@ def check_memory(data_spec: trajectory_lib.Trajectory, capacity: int, available:
 
 def _listen_on_loopback_only(port: int) -> None:
     """Binds the server's socket to the loopback device: Reverb listens everywhere, without authentication."""
-    for entry in os.scandir("/proc/self/fd"):
-        sock: Any = None
+    for entry in os.listdir("/proc/self/fd"):
         try:
-            sock = socket.socket(fileno=os.dup(int(entry.name)))
+            descriptor = os.dup(int(entry))
+        except OSError:
+            continue  # closed meanwhile
+        try:
+            sock = socket.socket(fileno=descriptor)
+        except OSError:
+            os.close(descriptor)  # not a socket
+            continue
+        with sock:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                continue
             listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             if listening and sock.getsockname()[1] == port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-                return
-        except OSError:
-            continue  # not a socket, or closed meanwhile
-        finally:
-            if sock is not None:
-                sock.close()
+                try:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                    return
+                except OSError:
+                    continue  # not permitted
     logging.warning("the replay server on port %d can be reached from other machines: no loopback binding here", port)

@@ -83,7 +83,8 @@ class Run:
         self._stop.install()
         self._collect_initial_data()
         self._pretrain()
-        self._evaluate_once_here()
+        if self._evaluation_is_due or not self._counters.last_eval:  # not wherever a run happens to be resumed
+            self._evaluate_once_here()
         self._train()
         self._evaluate_once_here()
         if self._stop:
@@ -113,7 +114,7 @@ class Run:
                 self._agent_step(driver)
                 shown.update(count.agent_step, self._step_counts(0), {})
                 self._checkpoint_if_due()
-        if not self._stop:
+        if count.agent_step >= total:
             count.random_return = count.recent_return
         self._time_step = None  # the next policy has a state of its own, which begins with an episode
 
@@ -134,8 +135,8 @@ class Run:
                 self._checkpoint_if_due()
 
     def _train(self) -> None:
-        settings, count, repeat = self._settings, self._counters, self._environment.action_repeat
-        total = -(-settings.num_env_steps // repeat)  # agent steps, rounded up
+        settings, count = self._settings, self._counters
+        total = -(-settings.num_env_steps // self._environment.action_repeat)  # agent steps, rounded up
         if self._stop or count.agent_step >= total:
             return
         policy = py_tf_eager_policy.PyTFEagerPolicy(self._built.agent.collect_policy, use_tf_function=True)
@@ -151,7 +152,7 @@ class Run:
                     self._train_step(batches)
                 notes = {"env": self._env_step, "ret": count.recent_return, "upd": self._train_steps}
                 shown.update(count.agent_step, self._step_counts(updates), notes)
-                if self._env_step % settings.eval_interval_env_steps < repeat:
+                if self._evaluation_is_due:
                     self._evaluate_once_here()
                 self._checkpoint_if_due()
 
@@ -184,15 +185,22 @@ class Run:
         values = {"loss": float(loss_info.loss), **{name: float(x) for name, x in loss_info.extra.items()}}
         for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):  # the sum comes last
             if not math.isfinite(value):
-                newest = self._saver.newest()
-                kept = "there is no checkpoint yet" if newest is None else f"{newest.directory} is kept"
                 raise NonFiniteLossError(
                     f"{name} is {value} at train step {self._train_steps}, env step {self._env_step}, expected "
-                    f"a finite number; {kept}; lower learning rates in another --root_dir may help"
+                    f"a finite number; {self._what_is_kept()}"
                 )
         return values
 
+    def _what_is_kept(self) -> str:
+        newest = self._saver.newest()
+        kept = "there is no checkpoint yet" if newest is None else f"{newest.directory} is kept"
+        return f"{kept}; lower learning rates in another --root_dir may help"
+
     # What is done now and then.
+
+    @property
+    def _evaluation_is_due(self) -> bool:
+        return self._env_step % self._settings.eval_interval_env_steps < self._environment.action_repeat
 
     def _evaluate_once_here(self) -> None:
         count = self._counters
@@ -208,6 +216,12 @@ class Run:
 
     def _checkpoint(self) -> None:
         begin = time.monotonic()
+        for variable in self._built.agent.trainable_variables:  # a finite loss can have an infinite gradient
+            if not np.all(np.isfinite(variable.numpy())):
+                raise NonFiniteLossError(
+                    f"{variable.name} is not finite at train step {self._train_steps}, expected finite weights; "
+                    + self._what_is_kept()
+                )
         state = {
             **self._position(),
             "pretrain_step": 0 if self._built.pretraining is None else int(self._built.pretraining.step),

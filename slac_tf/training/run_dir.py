@@ -71,7 +71,7 @@ class RunDir:
                     f"{self.root} holds a run of another configuration: there {difference[0]!r}, now "
                     f"{difference[1]!r}: set it back, or choose another --root_dir"
                 )
-        elif self.root.exists() and any(self.root.iterdir()):
+        elif self.root.exists() and any(path.name != "config.gin.tmp" for path in self.root.iterdir()):
             raise RunDirectoryError(
                 f"{self.root} is not empty and holds no run (no config.gin): choose another --root_dir"
             )
