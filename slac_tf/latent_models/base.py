@@ -37,13 +37,15 @@ class LatentModel(tf.Module, abc.ABC):
         base_depth: int,
         hidden_sizes: Sequence[int],
         name: str,
+        encoder: Optional[tf.Module] = None,
+        decoder: Optional[tf.Module] = None,
     ):
         super().__init__(name=name)
         self._layers = tuple(layer_sizes)
         self.kl_layers = tuple(kl_layers)
         self.latent_size = sum(layer_sizes.values())
-        self.encoder = conv.Encoder(base_depth)
-        self._decoder = conv.Decoder(self.latent_size, base_depth)
+        self.encoder = conv.Encoder(base_depth) if encoder is None else encoder
+        self._decoder = conv.Decoder(self.latent_size, base_depth) if decoder is None else decoder
         self._reward = heads.GaussianHead(2 * self.latent_size + action_size, 1, hidden_sizes, name="reward")
 
     @abc.abstractmethod
@@ -135,11 +137,8 @@ class LatentModel(tf.Module, abc.ABC):
             actions[:, :-1],
             given=tf.nest.map_structure(lambda x: x[:, 1:], samples),
         )
-        begins = tf.concat(  # the window's first step has no step before it
-            [tf.ones_like(step_types[:, :1], tf.bool), masks.is_first(step_types)[:, 1:]], axis=1
-        )
         later = tf.nest.map_structure(lambda first, x: tf.concat([first[:, :1], x], axis=1), afresh, later)
-        return _where(begins, afresh, later)
+        return _where(begins(step_types), afresh, later)
 
     def open_loop(self, features: tf.Tensor, actions: tf.Tensor, context_frames: int) -> LatentState:
         """States from the posterior of the first frames, then from the prior alone.
@@ -169,16 +168,18 @@ class LatentModel(tf.Module, abc.ABC):
                 states.append(self.prior_step(states[-1], action))
         return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
 
-    def kl(self, posterior: LatentState, prior: LatentState) -> Dict[str, tf.Tensor]:
+    def kl(self, posterior: LatentState, prior: LatentState, step_types: tf.Tensor) -> Dict[str, tf.Tensor]:
         """KL(q || p) of each layer that has one, summed over its dimensions.
 
         Args:
             posterior: `[B, T+1, D]` for each layer.
             prior: Same.
+            step_types: `[B, T+1] int32`.
 
         Returns:
             `[B, T+1] float32` for each of `kl_layers`.
         """
+        del step_types
         return {
             layer: tfd.kl_divergence(
                 tfd.MultivariateNormalDiag(posterior[layer]["loc"], posterior[layer]["scale"]),
@@ -221,6 +222,18 @@ class LatentModel(tf.Module, abc.ABC):
         """
         state = self._reward(latents[:, :-1], actions[:, :-1], latents[:, 1:])
         return tf.squeeze(state["loc"], axis=-1), tf.squeeze(state["scale"], axis=-1)
+
+
+def begins(step_types: tf.Tensor) -> tf.Tensor:
+    """Marks the steps of windows that have no step before them, in the window or in the episode.
+
+    Args:
+        step_types: `[B, T+1] int32`.
+
+    Returns:
+        `[B, T+1] bool`.
+    """
+    return tf.concat([tf.ones_like(step_types[:, :1], tf.bool), masks.is_first(step_types)[:, 1:]], axis=1)
 
 
 def samples_of(state: LatentState) -> Samples:

@@ -5,15 +5,15 @@ are rebuilt from loc and scale where they are needed, so that slicing and maskin
 operations.
 """
 
-from typing import Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow as tf
 
 from slac_tf.networks import conv, mlp
 
-_MIN_SCALE = 1e-5
-
 LayerState = Dict[str, tf.Tensor]
+HeadClass = Callable[..., Any]
+"""Called with `input_size, output_size, hidden_sizes, name`; gives a head."""
 
 
 def layer_state(loc: tf.Tensor, scale: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:
@@ -49,9 +49,19 @@ def standard_normal(batch_shape: tf.Tensor, size: int, given: Optional[tf.Tensor
 class GaussianHead(tf.Module):
     """Two leaky ReLU layers, then a mean and a standard deviation softplus(·) + 1e-5 (Appendix B)."""
 
-    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        hidden_sizes: Sequence[int],
+        name: str,
+        *,
+        activation: Callable[[tf.Tensor], tf.Tensor] = conv.leaky_relu,
+        min_scale: float = 1e-5,
+    ):
         super().__init__(name=name)
-        self._mlp = mlp.MLP(input_size, hidden_sizes, 2 * output_size, conv.leaky_relu)
+        self._mlp = mlp.MLP(input_size, hidden_sizes, 2 * output_size, activation)
+        self._min_scale = min_scale
 
     def __call__(self, *inputs: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:
         """The distribution given the concatenation of the inputs.
@@ -64,4 +74,40 @@ class GaussianHead(tf.Module):
             The state, of shape `[…, output_size]`.
         """
         loc, scale = tf.split(self._mlp(*inputs), 2, axis=-1)
-        return layer_state(loc, tf.nn.softplus(scale) + _MIN_SCALE, given)
+        return layer_state(loc, tf.nn.softplus(scale) + self._min_scale, given)
+
+
+class _FixedScaleHead(tf.Module):
+    """A mean from two leaky ReLU layers and a linear one, and one standard deviation for all dimensions."""
+
+    def __init__(self, scale: float, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
+        super().__init__(name=name)
+        self._mlp = mlp.MLP(input_size, hidden_sizes, output_size, conv.leaky_relu)
+        self._scale = scale
+
+    def __call__(self, *inputs: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:
+        """The distribution given the concatenation of the inputs.
+
+        Args:
+            *inputs: `[…, size] float32`.
+            given: `[…, output_size] float32` takes the place of the sample; None draws one.
+
+        Returns:
+            The state, of shape `[…, output_size]`.
+        """
+        loc = self._mlp(*inputs)
+        return layer_state(loc, tf.fill(tf.shape(loc), self._scale), given)
+
+
+class UnitScaleHead(_FixedScaleHead):
+    """A Gaussian of standard deviation 1."""
+
+    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
+        super().__init__(1.0, input_size, output_size, hidden_sizes, name)
+
+
+class DeterministicHead(_FixedScaleHead):
+    """A point mass: a standard deviation of 0, so that the sample is the mean."""
+
+    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
+        super().__init__(0.0, input_size, output_size, hidden_sizes, name)

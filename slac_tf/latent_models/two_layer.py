@@ -23,6 +23,11 @@ class TwoLayerModel(base.LatentModel):
      r_t ◄── z1_t, z2_t, a_t, z1_{t+1}, z2_{t+1}
     """
 
+    # What each family of conditional distributions is; ablations put others here.
+    Z1_POSTERIOR_HEAD: heads.HeadClass = heads.GaussianHead
+    Z1_PRIOR_HEAD: heads.HeadClass = heads.GaussianHead
+    Z2_HEAD: heads.HeadClass = heads.GaussianHead
+
     def __init__(
         self,
         action_size: int,
@@ -52,17 +57,20 @@ class TwoLayerModel(base.LatentModel):
         )
         self._z1_size = z1_size
         feature_size = self.encoder.feature_size
-        head = heads.GaussianHead
         # p(z2_1 | z1_1)
-        self._z2_first = head(z1_size, z2_size, hidden_sizes, name="z2_first")
+        self._z2_first = self.Z2_HEAD(z1_size, z2_size, hidden_sizes, name="z2_first")
         # p(z1_{t+1} | z2_t, a_t)
-        self._z1_prior = head(z2_size + action_size, z1_size, hidden_sizes, name="z1_prior")
+        self._z1_prior = self.Z1_PRIOR_HEAD(z2_size + action_size, z1_size, hidden_sizes, name="z1_prior")
         # p(z2_{t+1} | z1_{t+1}, z2_t, a_t)
-        self._z2 = head(z1_size + z2_size + action_size, z2_size, hidden_sizes, name="z2")
+        self._z2 = self.Z2_HEAD(z1_size + z2_size + action_size, z2_size, hidden_sizes, name="z2")
         # q(z1_1 | x_1)
-        self._z1_first_posterior = head(feature_size, z1_size, hidden_sizes, name="z1_first_posterior")
+        self._z1_first_posterior = self.Z1_POSTERIOR_HEAD(
+            feature_size, z1_size, hidden_sizes, name="z1_first_posterior"
+        )
         # q(z1_{t+1} | x_{t+1}, z2_t, a_t)
-        self._z1_posterior = head(feature_size + z2_size + action_size, z1_size, hidden_sizes, name="z1_posterior")
+        self._z1_posterior = self.Z1_POSTERIOR_HEAD(
+            feature_size + z2_size + action_size, z1_size, hidden_sizes, name="z1_posterior"
+        )
 
     def first_prior(self, batch_shape: tf.Tensor, given: Optional[base.Samples] = None) -> base.LatentState:
         """p(z1_1) p(z2_1 | z1_1); see the base class."""

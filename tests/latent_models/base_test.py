@@ -103,7 +103,7 @@ def test_gradients_do_not_cross_a_reset_and_stay_finite(model, window):
         tape.watch([features, actions])
         posterior = model.posterior(features, actions, tf.constant(RESET))
         prior = model.prior(posterior, actions, tf.constant(RESET))
-        loss = tf.reduce_sum(model.kl(posterior, prior)["z1"][:, 2:])
+        loss = tf.reduce_sum(model.kl(posterior, prior, tf.constant(RESET))["z1"][:, 2:])
     by_features, by_actions = (g.numpy() for g in tape.gradient(loss, [features, actions]))
     assert not np.any(by_features[0, :2])
     assert not np.any(by_actions[0, :2])

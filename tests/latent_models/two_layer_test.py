@@ -33,7 +33,7 @@ def test_kl_of_constant_heads_in_closed_form():
     fakes.make_constant(model._z1_prior, [1.0, 1.0, -1.0, 0.0, 2.0, 1.0])
     step_types = tf.constant([[MID] * 4, [MID, LAST, FIRST, MID]])
     posterior = model.posterior(FEATURES, ACTIONS, step_types)
-    kl = model.kl(posterior, model.prior(posterior, ACTIONS, step_types))
+    kl = model.kl(posterior, model.prior(posterior, ACTIONS, step_types), step_types)
     # The heads' outputs are a mean and, through softplus, a standard deviation of each of z1's dimensions.
     start = gaussian_kl(np.array([0.5, -1.0, 2.0]), softplus(np.array([-1.0, 0.0, 1.0])), np.zeros(3), np.ones(3))
     step = gaussian_kl(

@@ -279,7 +279,7 @@ class SlacAgent(tf_agent.TFAgent):
             reward_means=reward_means,
             reward_stds=reward_stds,
             reward_mask=1.0 - tf.cast(masks.is_first(window.step_types)[:, 1:], tf.float32),
-            kl=model.kl(posterior, prior),
+            kl=model.kl(posterior, prior, window.step_types),
         )
         return losses, _Inferred(features, latents)
 

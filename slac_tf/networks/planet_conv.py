@@ -1,0 +1,65 @@
+"""PlaNet's convolutional encoder and decoder of 64x64 frames (Hafner et al. 2019, Appendix A)."""
+
+import tensorflow as tf
+
+from slac_tf.networks import conv
+
+
+class PlanetEncoder(tf.Module):
+    """Four 4x4 convolutions of stride 2, VALID, ReLU: 32-64-128-256 channels at base depth 32."""
+
+    def __init__(self, base_depth: int = 32, name: str = "planet_encoder"):
+        super().__init__(name=name)
+        self.feature_size = 4 * 8 * base_depth  # a 2x2 map
+        self._layers = [
+            tf.keras.layers.Conv2D(factor * base_depth, 4, strides=2, activation=tf.nn.relu) for factor in (1, 2, 4, 8)
+        ]
+        self(tf.zeros([1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]))
+
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Encodes frames.
+
+        Args:
+            frames: `[…, 64, 64, 3] float32` in [0, 1].
+
+        Returns:
+            Features `[…, 32 * base_depth] float32`.
+        """
+        leading = tf.shape(frames)[:-3]
+        x = tf.reshape(frames - 0.5, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
+        for layer in self._layers:
+            x = layer(x)
+        features = tf.reshape(x, tf.concat([leading, [self.feature_size]], axis=0))  # [N, 2, 2, 8d] -> […, 32d]
+        return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
+
+
+class PlanetDecoder(tf.Module):
+    """A linear layer, then transposed convolutions of stride 2: 128-64-32-3 channels at base depth 32."""
+
+    def __init__(self, latent_size: int, base_depth: int = 32, name: str = "planet_decoder"):
+        super().__init__(name=name)
+        self._first = tf.keras.layers.Dense(32 * base_depth)
+        deconv = tf.keras.layers.Conv2DTranspose
+        self._layers = [
+            deconv(4 * base_depth, 5, strides=2, activation=tf.nn.relu),
+            deconv(2 * base_depth, 5, strides=2, activation=tf.nn.relu),
+            deconv(base_depth, 6, strides=2, activation=tf.nn.relu),
+            deconv(3, 6, strides=2),
+        ]
+        self(tf.zeros([1, latent_size]))
+
+    def __call__(self, latents: tf.Tensor) -> tf.Tensor:
+        """Decodes latents.
+
+        Args:
+            latents: `[…, latent_size] float32`.
+
+        Returns:
+            Mean of the pixels `[…, 64, 64, 3] float32`, on the scale of [0, 1].
+        """
+        leading = tf.shape(latents)[:-1]
+        x = self._first(tf.reshape(latents, [-1, latents.shape[-1]]))[:, tf.newaxis, tf.newaxis]  # [N, 1, 1, 32d]
+        for layer in self._layers:
+            x = layer(x)
+        frames = tf.reshape(x + 0.5, tf.concat([leading, [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]], axis=0))
+        return tf.ensure_shape(frames, latents.shape[:-1] + [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3])
