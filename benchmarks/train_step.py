@@ -35,7 +35,8 @@ def main(_: List[str]) -> None:
     import gin
     import tensorflow as tf
     from tf_agents.specs import tensor_spec
-    from tf_agents.trajectories import time_step as ts, trajectory
+    from tf_agents.trajectories import time_step as ts
+    from tf_agents.trajectories import trajectory
 
     from slac_tf.training import configuration
 

@@ -43,7 +43,16 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     logging.get_absl_handler().addFilter(_from_this_package_or_a_warning)
-    app.run(lambda argv: sys.exit(main(argv)))
+    app.run(lambda argv: sys.exit(main(argv)), flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
+    from absl import flags
+
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(fail(f"{' '.join(str(error).split())} (--helpshort lists the flags)"))
 
 
 def _from_this_package_or_a_warning(record: std_logging.LogRecord) -> bool:
