@@ -1,6 +1,6 @@
 """Named tuples that cross folders."""
 
-from typing import Any, Callable, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -35,8 +35,11 @@ class BuiltAgent(NamedTuple):
         sequence_length: T, the paper's tau: replay windows hold T+1 steps.
         batch_size: Sequences a train step.
         pretraining: None where the agent has nothing to train before task learning.
-        report: Takes a trajectory `[B, T+1, …]`, returns videos `[B, T+1, H, W, 3] uint8` by name;
-            None where the agent has no pictures to show.
+        representation: What another run can start from: the latent model or encoder, its parts as attributes;
+            None where the agent has none.
+        freeze: Takes variables of the representation that are not to be trained; call before any training.
+        report: Takes a trajectory `[B, length, …]` and optionally `context_frames`, returns videos
+            `[B, length, H, W, 3] uint8` by name; None where the agent has no pictures to show.
     """
 
     agent: tf_agent.TFAgent
@@ -44,4 +47,6 @@ class BuiltAgent(NamedTuple):
     sequence_length: int
     batch_size: int
     pretraining: Optional[Pretraining]
-    report: Optional[Callable[[trajectory_lib.Trajectory], Mapping[str, np.ndarray]]]
+    representation: Optional[tf.Module]
+    freeze: Callable[[Sequence[tf.Variable]], None]
+    report: Optional[Callable[..., Mapping[str, np.ndarray]]]

@@ -39,16 +39,20 @@ class Checkpoints:
     interrupted is not there.
     """
 
-    def __init__(self, directory: pathlib.Path, agent: tf.Module, keep: int = 2):
+    def __init__(
+        self, directory: pathlib.Path, agent: tf.Module, representation: Optional[tf.Module] = None, keep: int = 2
+    ):
         """Constructor.
 
         Args:
             directory: Of the run's checkpoints.
             agent: Whose variables are saved.
+            representation: The part of it that another run can start from, which finds it by this name.
             keep: How many of the newest to keep.
         """
         self._directory = directory
-        self._checkpoint = tf.train.Checkpoint(agent=agent)
+        named = {"agent": agent} if representation is None else {"agent": agent, "representation": representation}
+        self._checkpoint = tf.train.Checkpoint(**named)
         self._keep = keep
 
     def save(self, agent_step: int, state: Dict[str, Any], replay: sequence_replay.SequenceReplay) -> pathlib.Path:

@@ -1,7 +1,7 @@
 """The entry point: builds environment, agent and replay, and trains, or goes on where a run was stopped."""
 
 import pathlib
-from typing import Callable
+from typing import Callable, Optional
 
 import gin
 import tensorflow as tf
@@ -11,7 +11,7 @@ from tf_agents.specs import tensor_spec
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, evaluation, metrics, run_dir
+from slac_tf.training import checkpoints, evaluation, metrics, run_dir, transfer
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 
@@ -38,6 +38,9 @@ def train_eval(
     summary_interval_train_steps: int = 100,
     checkpoint_interval_seconds: float = 600,
     keep_exports: int = 3,
+    init_model_from: Optional[str] = None,
+    init_encoder_only: bool = False,
+    freeze_initialized: bool = False,
 ) -> run_lib.Result:
     """Trains an agent in an environment, or goes on where the run in `root_dir` was stopped.
 
@@ -59,6 +62,10 @@ def train_eval(
         summary_interval_train_steps: Train steps between scalars in TensorBoard and lines in metrics.jsonl.
         checkpoint_interval_seconds: Between checkpoints.
         keep_exports: Exported policies to keep, the newest.
+        init_model_from: Directory of another run, whose latent model this one starts from; parts of other
+            shapes (for example of another action size) are left out, which is said.
+        init_encoder_only: Whether to take the encoder alone.
+        freeze_initialized: Whether what is taken stays as it is.
 
     Returns:
         How it ended.
@@ -96,11 +103,18 @@ def train_eval(
     settings_lib.check_initial_data(settings, built)
     data_spec = built.agent.collect_data_spec
     memory = sequence_replay.check_memory(data_spec, replay_capacity)
-    on_built()
-
     directory = run_dir.RunDir(root_dir)
+    transferred = None
+    if init_model_from is not None:
+        source = pathlib.Path(init_model_from).expanduser()
+        transferred = transfer.start_from(
+            source, built, directory, encoder_only=init_encoder_only, freeze=freeze_initialized
+        )
+    on_built()
     directory.open(config, gin.operative_config_str(), seed)
-    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent)
+    if transferred is not None:
+        transfer.record(transferred, directory)
+    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.representation)
     found = saver.newest()
     replay = sequence_replay.SequenceReplay(
         data_spec,

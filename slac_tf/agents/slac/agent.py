@@ -1,6 +1,6 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -130,6 +130,7 @@ class SlacAgent(tf_agent.TFAgent):
         self._actor_step = sequence_length if actor_loss_on_next_step else sequence_length - 1
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
+        self._frozen: Set[Any] = set()
         self._create_optimizer_slots()
         self._compiled_train = common.function(self._train_step)
         self._compiled_pretrain = common.function(self._pretrain_step)
@@ -143,6 +144,18 @@ class SlacAgent(tf_agent.TFAgent):
             (self._optimizers.alpha, [self._log_alpha]),
         ):
             optimizer._create_all_weights(variables)
+
+    def freeze(self, variables: Sequence[tf.Variable]) -> None:
+        """Leaves variables of the model as they are; to be called before any training.
+
+        Args:
+            variables: Of the model, the encoder's among them.
+        """
+        self._frozen = {variable.ref() for variable in variables}
+
+    @property
+    def _model_variables(self) -> List[tf.Variable]:
+        return [v for v in self._model.trainable_variables if v.ref() not in self._frozen]
 
     @property
     def _critic_variables(self) -> List[tf.Variable]:
@@ -181,7 +194,9 @@ class SlacAgent(tf_agent.TFAgent):
         with tf.GradientTape() as tape:
             losses, _ = self.model_loss(window)
             loss = tf.reduce_mean(losses.loss)
-        self._apply(self._optimizers.model, tape, loss, self._model.trainable_variables)
+        variables = self._model_variables
+        if variables:
+            self._optimizers.model.apply_gradients(zip(tape.gradient(loss, variables), variables))
         self.pretrain_step_counter.assign_add(1)
         return tf_agent.LossInfo(loss, _model_summary(losses))
 
@@ -220,11 +235,12 @@ class SlacAgent(tf_agent.TFAgent):
             (self._optimizers.critic, critic_tape, critic_loss, self._critic_variables),
             (self._optimizers.actor, actor_tape, actor_loss, self._actor.trainable_variables),
             (self._optimizers.alpha, alpha_tape, alpha_loss, [self._log_alpha]),
-            (self._optimizers.model, model_tape, model_loss, self._model.trainable_variables),
+            (self._optimizers.model, model_tape, model_loss, self._model_variables),
         )
         gradients = [tape.gradient(loss, variables) for _, tape, loss, variables in steps]
         for (optimizer, _, _, variables), gradient in zip(steps, gradients):
-            optimizer.apply_gradients(zip(gradient, variables))
+            if variables:  # none of the model's where all are frozen
+                optimizer.apply_gradients(zip(gradient, variables))
         self._update_targets(self._target_update_tau)
         self.train_step_counter.assign_add(1)
 
@@ -238,9 +254,6 @@ class SlacAgent(tf_agent.TFAgent):
             "entropy": -tf.reduce_mean(log_prob),
         }
         return tf_agent.LossInfo(model_loss + critic_loss + actor_loss + alpha_loss, extra)
-
-    def _apply(self, optimizer: Any, tape: tf.GradientTape, loss: tf.Tensor, variables: List[tf.Variable]) -> None:
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
 
     # Losses, per sequence.
 
@@ -330,21 +343,22 @@ class SlacAgent(tf_agent.TFAgent):
 
     # Pictures.
 
-    def report(self, experience: trajectory_lib.Trajectory) -> Dict[str, np.ndarray]:
+    def report(self, experience: trajectory_lib.Trajectory, context_frames: int = 1) -> Dict[str, np.ndarray]:
         """Frames beside what the model makes of them (Figures 7, 9 and 10).
 
         Args:
-            experience: `[B, T+1, …]`, each sequence within one episode.
+            experience: `[B, length, …]`, each sequence within one episode, of any length.
+            context_frames: Frames that the conditional prior is given; 1 in the paper.
 
         Returns:
-            Videos `[B, T+1, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
+            Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
         """
         window = _window(experience)
         features = self._model.encoder(images.to_float(window.frames))
         states: Dict[str, base.LatentState] = {
             "posterior": self._model.posterior(features, window.actions, window.step_types),
-            "conditional_prior": self._model.open_loop(features, window.actions, context_frames=1),
-            "prior": self._model.open_loop(features, window.actions, context_frames=0),
+            "conditional_prior": self._model.open_loop(features, window.actions, context_frames),
+            "prior": self._model.open_loop(features, window.actions, 0),
         }
         videos = {
             name: images.to_uint8(self._model.decode(self._model.vector(state))).numpy()

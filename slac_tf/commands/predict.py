@@ -1,0 +1,50 @@
+"""Draws what a run's latent model predicts: `bin/predict --root_dir=logs/ant/seed0 --out=figure.png`."""
+
+import pathlib
+from typing import Sequence
+
+from absl import flags
+
+from slac_tf.commands import command
+
+_ROOT_DIR = flags.DEFINE_string("root_dir", None, "The run's directory.", required=True)
+_OUT = flags.DEFINE_string("out", "figure.png", "The picture to write.")
+_SEQUENCES = flags.DEFINE_integer("sequences", 2, "Sequences to draw.", lower_bound=1)
+_FRAMES = flags.DEFINE_integer("frames", 9, "Frames of each.", lower_bound=2)
+_CONTEXT_FRAMES = flags.DEFINE_integer(
+    "context_frames", 1, "Frames that the conditional prior is given.", lower_bound=0
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the environment and of the samples.", lower_bound=0)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Draws.
+
+    Args:
+        argv: The command's name, and nothing else.
+
+    Returns:
+        0, or 2 after a user's mistake.
+    """
+    if argv[1:]:
+        return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
+    command.configure_process()
+    from slac_tf.training import configuration, prediction
+
+    try:
+        picture = prediction.predict(
+            pathlib.Path(str(_ROOT_DIR.value)),
+            num_sequences=_SEQUENCES.value,
+            num_frames=_FRAMES.value,
+            context_frames=_CONTEXT_FRAMES.value,
+            seed=_SEED.value,
+        )
+        prediction.write_png(pathlib.Path(_OUT.value), picture)
+    except (ValueError, OSError) as error:
+        return command.fail(configuration.one_line(error))
+    print(f"wrote {_OUT.value}: for each sequence truth, posterior, conditional prior, prior")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)
