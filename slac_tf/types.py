@@ -26,6 +26,18 @@ class Pretraining(NamedTuple):
     step: tf.Variable
 
 
+class Representation(NamedTuple):
+    """The part of an agent that is worth keeping for another task.
+
+    Attributes:
+        module: The latent model or encoder; its parts are its attributes.
+        freeze: Takes variables of it that are not to be trained; called before any training.
+    """
+
+    module: tf.Module
+    freeze: Callable[[Sequence[tf.Variable]], None]
+
+
 class BuiltAgent(NamedTuple):
     """All that the training loop knows of an agent, whichever agent it is.
 
@@ -35,11 +47,9 @@ class BuiltAgent(NamedTuple):
         sequence_length: T, the paper's tau: replay windows hold T+1 steps.
         batch_size: Sequences a train step.
         pretraining: None where the agent has nothing to train before task learning.
-        representation: What another run can start from: the latent model or encoder, its parts as attributes;
-            None where the agent has none.
-        freeze: Takes variables of the representation that are not to be trained; call before any training.
         report: Takes a trajectory `[B, length, …]` and optionally `context_frames`, returns videos
             `[B, length, H, W, 3] uint8` by name; None where the agent has no pictures to show.
+        representation: What another run can start from; None where the agent has nothing of the kind.
     """
 
     agent: tf_agent.TFAgent
@@ -47,6 +57,5 @@ class BuiltAgent(NamedTuple):
     sequence_length: int
     batch_size: int
     pretraining: Optional[Pretraining]
-    representation: Optional[tf.Module]
-    freeze: Callable[[Sequence[tf.Variable]], None]
     report: Optional[Callable[..., Mapping[str, np.ndarray]]]
+    representation: Optional[Representation] = None

@@ -8,6 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional
 
 import tensorflow as tf
 
+from slac_tf import types
 from slac_tf.replay import sequence_replay
 
 _PREFIX = "checkpoint-"
@@ -40,19 +41,23 @@ class Checkpoints:
     """
 
     def __init__(
-        self, directory: pathlib.Path, agent: tf.Module, representation: Optional[tf.Module] = None, keep: int = 2
+        self,
+        directory: pathlib.Path,
+        agent: tf.Module,
+        representation: Optional[types.Representation] = None,
+        keep: int = 2,
     ):
         """Constructor.
 
         Args:
             directory: Of the run's checkpoints.
             agent: Whose variables are saved.
-            representation: The part of it that another run can start from, which finds it by this name.
+            representation: The part of it that another run can start from.
             keep: How many of the newest to keep.
         """
         self._directory = directory
-        named = {"agent": agent} if representation is None else {"agent": agent, "representation": representation}
-        self._checkpoint = tf.train.Checkpoint(**named)
+        parts = {} if representation is None else {"representation": representation.module}
+        self._checkpoint = tf.train.Checkpoint(agent=agent, **parts)
         self._keep = keep
 
     def save(self, agent_step: int, state: Dict[str, Any], replay: sequence_replay.SequenceReplay) -> pathlib.Path:

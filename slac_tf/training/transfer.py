@@ -57,13 +57,14 @@ def start_from(
     if record_file.exists():
         result = Transferred(**json.loads(record_file.read_text()))
     else:
-        result = load(source, representation, encoder_only=encoder_only)
+        result = load(source, representation.module, encoder_only=encoder_only)
         logging.info(
             "initial weights from %s: loaded %s | left out, of other shapes: %s | left out, not there: %s",
             *(source, *(", ".join(names) or "none" for names in result[1:])),
         )
     if freeze:
-        built.freeze([variable for part in result.loaded for variable in _parts(representation)[part].variables])
+        parts = _parts(representation.module)
+        representation.freeze([variable for part in result.loaded for variable in parts[part].variables])
     return result
 
 

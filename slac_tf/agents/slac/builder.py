@@ -119,9 +119,8 @@ def build_slac(
         sequence_length=sequence_length,
         batch_size=batch_size,
         pretraining=types.Pretraining(agent.pretrain, model_batch_size, agent.pretrain_step_counter),
-        representation=nets.model,
-        freeze=agent.freeze,
         report=agent.report,
+        representation=types.Representation(nets.model, agent.freeze),
     )
 
 

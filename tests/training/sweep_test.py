@@ -1,0 +1,91 @@
+import os
+import pathlib
+import signal
+import stat
+import sys
+import threading
+import time
+
+import pytest
+
+from slac_tf.training import sweep
+
+# Stands for the training command: notes that it ran, then does what the seed asks for.
+SCRIPT = """#!{python}
+import pathlib, signal, sys, time
+flags = dict(a.lstrip("-").split("=", 1) for a in sys.argv[3:])
+place = pathlib.Path(flags["root_dir"])
+place.mkdir(parents=True, exist_ok=True)
+with (place / "ran").open("a") as file:
+    file.write("x")
+seed = int(flags["seed"])
+if seed == 9:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    time.sleep(60)
+sys.exit(3 if seed == 7 else 0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def training_command(monkeypatch, tmp_path):
+    script = tmp_path / "command.py"
+    script.write_text(SCRIPT.format(python=sys.executable))
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sweep.sys, "executable", str(script))
+
+
+def jobs(tmp_path, seeds, variants=("default",)):
+    return sweep.jobs(tmp_path / "runs", ["task.gin"], variants, ["a.b = 1"], seeds)
+
+
+def test_jobs_are_variants_times_seeds(tmp_path):
+    first, second, third, fourth = jobs(tmp_path, [0, 1], ["default", "latent_models/vae.gin"])
+    assert [job.name for job in (first, second, third, fourth)] == [
+        "default seed 0",
+        "vae seed 0",
+        "default seed 1",
+        "vae seed 1",
+    ]
+    assert fourth.root_dir == tmp_path / "runs" / "vae" / "seed1"
+    assert first.arguments == ["--gin_file=task.gin", "--gin_bindings=a.b = 1", "--seed=0"]
+    assert second.arguments == [
+        "--gin_file=task.gin",
+        "--gin_file=latent_models/vae.gin",
+        "--gin_bindings=a.b = 1",
+        "--seed=0",
+    ]
+
+
+def test_variants_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="different file names"):
+        jobs(tmp_path, [0], ["a/vae.gin", "b/vae.gin"])
+
+
+@pytest.mark.parametrize("num_parallel", [1, 2])
+def test_a_failed_run_does_not_stop_the_rest(tmp_path, num_parallel):
+    all_jobs = jobs(tmp_path, [1, 7, 2])
+    assert sweep.run(all_jobs, num_parallel) == {"default seed 7": 3}
+    assert all((job.root_dir / "ran").read_text() == "x" for job in all_jobs)
+
+
+def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path):
+    all_jobs = jobs(tmp_path, [1, 7])
+    sweep.run(all_jobs, 1)
+    sweep.run(all_jobs, 1)
+    assert [(job.root_dir / "ran").read_text() for job in all_jobs] == ["x", "xx"]
+
+
+def test_a_signal_is_passed_on_and_nothing_more_is_started(tmp_path):
+    all_jobs = jobs(tmp_path, [9, 1])
+    started = all_jobs[0].root_dir / "ran"
+
+    def interrupt():
+        deadline = time.monotonic() + 30
+        while not started.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    assert sweep.run(all_jobs, 1) == {"default seed 9": 143, "default seed 1": 130}
+    assert not pathlib.Path(all_jobs[1].root_dir).exists()
