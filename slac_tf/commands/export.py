@@ -8,7 +8,7 @@ from absl import flags
 from slac_tf.commands import command
 
 _ROOT_DIR = flags.DEFINE_string("root_dir", None, "The run's directory.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Directory to export to; the run's own policies/ where not given.")
+_OUT = flags.DEFINE_string("out", None, "Directory to export to; exported/ in the run's where not given.")
 
 
 def main(argv: Sequence[str]) -> int:

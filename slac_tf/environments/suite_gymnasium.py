@@ -18,7 +18,7 @@ def load_gymnasium(
     action_repeat: int = 1,
     observations: Sequence[str] = pixels.OBSERVATIONS,
     image_size: int = 64,
-    camera: str = "track",
+    camera: Optional[str] = "track",
     render_quality: str = "default",
     seed: Optional[int] = None,
 ) -> pixels.PixelEnvironment:
@@ -29,7 +29,7 @@ def load_gymnasium(
         action_repeat: Control steps per agent step.
         observations: Which of 'pixels' and 'state' to return. Without 'pixels' nothing is rendered.
         image_size: Side of the square frame, in pixels.
-        camera: Name of a camera of the model.
+        camera: Name of a camera of the model; None for the free one, as Gymnasium sets it for the task.
         render_quality: A key of `rendering.QUALITIES`.
         seed: Given to the first reset. None draws one.
 
@@ -58,9 +58,9 @@ def load_gymnasium(
         )
     model = env.unwrapped.model  # type: ignore[attr-defined]
     names = rendering.camera_names(model)
-    if camera not in names:
+    if camera is not None and camera not in names:
         env.close()
-        raise ValueError(f"camera={camera!r}: expected one of {names}")
+        raise ValueError(f"camera={camera!r}: expected one of {names}, or None for the free camera")
     rendering.apply_quality(model, render_quality, image_size)
     base = MujocoGymnasiumWrapper(env, seed=seed)
     return pixels.PixelEnvironment(

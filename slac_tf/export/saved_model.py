@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +22,7 @@ def export_policies(
     manifest: Mapping[str, Any],
     directory: pathlib.Path,
     *,
-    keep: int,
+    keep: Optional[int],
 ) -> pathlib.Path:
     """Writes `<directory>/env_step_<N>/<name>_policy` for each policy, and points `latest` to it.
 
@@ -33,7 +33,7 @@ def export_policies(
         returns: `[episodes] float` of each policy, by name; lacks a policy that was not evaluated.
         manifest: What all of them have in common: `env_step`, `task`, `action_repeat`, `config`, …
         directory: Of the run's exports.
-        keep: How many of the newest folders to keep; the one written always is.
+        keep: How many of the newest folders to keep, the one written among them; all where None.
 
     Returns:
         The folder.
@@ -61,9 +61,10 @@ def export_policies(
     link.unlink(missing_ok=True)
     link.symlink_to(place.name)
     link.replace(directory / "latest")
-    others = sorted(path for path in directory.glob(_PREFIX + "*") if path != place)
-    for old in others[: max(0, len(others) - max(0, keep - 1))]:
-        shutil.rmtree(old)
+    if keep is not None:
+        others = sorted(path for path in directory.glob(_PREFIX + "*") if path != place)
+        for old in others[: max(0, len(others) - max(0, keep - 1))]:
+            shutil.rmtree(old)
     return place
 
 

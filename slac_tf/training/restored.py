@@ -69,7 +69,7 @@ def export_run(root_dir: pathlib.Path, out: Optional[pathlib.Path]) -> pathlib.P
 
     Args:
         root_dir: The run's directory.
-        out: Directory of the exports; the run's own where None.
+        out: Directory of the exports; `exported` in the run's where None, beside its evaluated ones.
 
     Returns:
         The folder written.
@@ -82,4 +82,4 @@ def export_run(root_dir: pathlib.Path, out: Optional[pathlib.Path]) -> pathlib.P
     manifest = evaluation.export_manifest(run.environment, run.config, state["env_step"], state["seed"])
     run.environment.close()
     # Not evaluated at this step: the manifest says so by having no returns.
-    return saved_model.export_policies(run.built.policies, {}, manifest, out or run.directory.policies, keep=3)
+    return saved_model.export_policies(run.built.policies, {}, manifest, out or root_dir / "exported", keep=None)

@@ -1,5 +1,6 @@
 """The directory of one run: who may use it, and what is where in it."""
 
+import fcntl
 import importlib.metadata
 import os
 import pathlib
@@ -27,6 +28,10 @@ _MAY_CHANGE = (
     "train_eval.log_interval_seconds",
     "train_eval.checkpoint_interval_seconds",
 )
+
+
+_LOCK = "lock"
+_BEFORE_CONFIG = (_LOCK, "config.gin.tmp")  # what a run that ended at its very start may have left
 
 
 class RunDirectoryError(ValueError):
@@ -71,16 +76,27 @@ class RunDir:
                     f"{self.root} holds a run of another configuration: there {difference[0]!r}, now "
                     f"{difference[1]!r}: set it back, or choose another --root_dir"
                 )
-        elif self.root.exists() and any(path.name != "config.gin.tmp" for path in self.root.iterdir()):
+        elif self.root.exists() and any(path.name not in _BEFORE_CONFIG for path in self.root.iterdir()):
             raise RunDirectoryError(
                 f"{self.root} is not empty and holds no run (no config.gin): choose another --root_dir"
             )
         self.root.mkdir(parents=True, exist_ok=True)
+        self._take()
         write_atomically(self.config, config)
         write_atomically(self.root / "operative_config.gin", operative_config)
         write_atomically(self.root / "versions.txt", versions())
         with (self.root / "command.txt").open("a") as file:
             file.write(shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
+
+    def _take(self) -> None:
+        """Locks the directory until this process ends, however it ends."""
+        self._lock = (self.root / _LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunDirectoryError(
+                f"{self.root} is in use by another process: wait until it ends, or choose another --root_dir"
+            ) from error
 
 
 def versions() -> str:

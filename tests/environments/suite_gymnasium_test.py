@@ -125,3 +125,9 @@ def test_what_is_not_there_is_named_with_what_is(load):
     env.close()
     with pytest.raises(ValueError, match="after close"):
         env.wrapped_env().render()
+
+
+def test_a_model_without_cameras_is_seen_by_the_free_one(load):
+    env = load("InvertedPendulum-v4", camera=None)
+    frame = env.reset().observation["pixels"]
+    assert frame.shape == (64, 64, 3) and np.ptp(frame) > 50
