@@ -29,7 +29,14 @@ class PartiallyStochasticModel(two_layer.TwoLayerModel):
 class DeterministicModel(two_layer.TwoLayerModel):
     """As the two-layer model, but nothing is sampled from the posterior.
 
-        z1_t = g(x_t, z2_{t-1}, a_{t-1}), z2_t = f(z1_t, z2_{t-1}, a_{t-1}); same graph as the two-layer model's.
+        prior                                   posterior
+
+        z1_1 ──► z2_1 ──┬─► z2_2 ──►  …         x_1       x_2
+                   │    │    ▲                   │         │
+               a_1─┼──┬─┘    │                   ▼         ▼
+                   └──┴─► z1_2 ──►  …           z1_1      z1_2 ◄── z2_1, a_1
+
+        z1_t = g(x_t, z2_{t-1}, a_{t-1}) and z2_t = f(z1_t, z2_{t-1}, a_{t-1}) are functions.
 
     The prior p(z1_{t+1} | z2_t, a_t) is a Gaussian of standard deviation 1, and its KL, which a point mass
     does not have, gives way to -log p(z1_{t+1} | ·) of the posterior's value, but for an episode's first step.

@@ -1,0 +1,251 @@
+"""The commands' flags and messages, in this process; whole runs are in tests/integration."""
+
+import importlib
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import gin
+import pytest
+from absl import flags
+
+from slac_tf.training import run, run_dir, train_eval
+
+BIN = pathlib.Path(__file__).resolve().parents[2] / "bin"
+FLAGS = flags.FLAGS
+
+
+def take_flags():
+    """Takes away the flags of all commands: two of them may have flags of one name."""
+    taken = {}
+    for name in list(FLAGS):
+        if str(FLAGS.find_module_defining_flag(name)).startswith("slac_tf.commands."):
+            taken[name] = FLAGS[name]
+            delattr(FLAGS, name)
+    return taken
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a command's main in this process; gives its exit code and what it printed."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"))
+    before = take_flags()
+
+    def call(name, *arguments):
+        module_name = f"slac_tf.commands.{name}"
+        sys.modules.pop(module_name, None)
+        take_flags()
+        module = importlib.import_module(module_name)
+        monkeypatch.setattr(sys, "argv", [f"/somewhere/{name}.py", *arguments])
+        capsys.readouterr()
+        code = module.main(FLAGS(sys.argv))
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    yield call
+    take_flags()
+    for name in ("train_eval", "export", "play"):
+        sys.modules.pop(f"slac_tf.commands.{name}", None)
+    for name, flag in before.items():
+        FLAGS[name] = flag
+    gin.clear_config()
+
+
+def refused(answer, *named):
+    code, out, err = answer
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    for part in named:
+        assert part in err
+    return err
+
+
+GIN_FILES = ("--gin_file=gin_configs/finger_spin.gin", "--gin_file=gin_configs/debug.gin")
+
+# Arguments, and what the line must name.
+TRAIN_MISTAKES = {
+    "no_file": ([], ["no --gin_file given", "--gin_file=gin_configs/"]),
+    "no_flag": (["gin_configs/ant.gin"], ["'gin_configs/ant.gin' is no flag"]),
+    "missing_file": (["--gin_file=antt.gin"], ["--gin_file=antt.gin: no such file", "ant.gin"]),
+    "unknown_name": ([*GIN_FILES, "--gin_bindings=no_such_thing.x = 1"], ["no_such_thing"]),
+    "misspelt": ([*GIN_FILES, "--gin_bindings=train_eval.num_env_step = 1"], ["num_env_step"]),
+    "unquoted": ([*GIN_FILES, "--gin_bindings=load_dm_control.domain_name = finger"], ["finger", "quotes"]),
+    "text_for_a_number": (
+        [*GIN_FILES, "--gin_bindings=train_eval.num_env_steps = '100'"],
+        ["train_eval.num_env_steps: '100', expected an integer"],
+    ),
+    "out_of_range": (
+        [*GIN_FILES, "--gin_bindings=train_eval.num_env_steps = 0"],
+        ["train_eval.num_env_steps: 0, expected more than 0"],
+    ),
+    "unknown_task": ([*GIN_FILES, "--gin_bindings=load_dm_control.task_name = 'spinn'"], ["spinn", "spin"]),
+    "size_that_does_not_fit": (
+        [*GIN_FILES, "--gin_bindings=build_slac.model_batch_size = 9"],
+        ["build_slac.model_batch_size: 9, expected 1 to batch_size 4"],
+    ),
+    "too_little_initial_data": (
+        [*GIN_FILES, "--gin_bindings=train_eval.initial_collect_agent_steps = 3"],
+        ["train_eval.initial_collect_agent_steps: 3, expected at least 4"],
+    ),
+    "too_much_memory": (
+        [*GIN_FILES, "--gin_bindings=train_eval.replay_capacity = 1000000000"],
+        ["train_eval.replay_capacity", "GiB", "at most"],
+    ),
+    "binding_without_effect": (
+        [
+            *GIN_FILES,
+            "--gin_bindings=import slac_tf.environments.suite_gymnasium",
+            "--gin_bindings=load_gymnasium.env_id = 'Ant-v4'",
+        ],
+        ["load_gymnasium.env_id", "no effect"],
+    ),
+    "required": (["--gin_file=slac.gin"], ["load_environment"]),
+}
+
+
+@pytest.mark.parametrize("name", TRAIN_MISTAKES)
+def test_train_eval_mistakes(command, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    arguments, named = TRAIN_MISTAKES[name]
+    message = refused(command("train_eval", *arguments, "--root_dir=run"), *named)
+    assert message.startswith("train_eval: ")
+    assert not list(tmp_path.iterdir())  # nothing written
+
+
+def test_train_eval_in_a_foreign_directory(command, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    refused(command("train_eval", *GIN_FILES, f"--root_dir={tmp_path}"), str(tmp_path), "not empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Puts another function in train_eval's place; returns what it was called with."""
+
+    def put(result, built=True):
+        calls = []
+
+        def call(root_dir, seed, config, on_built):
+            calls.append((root_dir, seed, config))
+            if built:
+                on_built()
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        monkeypatch.setattr(train_eval, "train_eval", call)
+        return calls
+
+    return put
+
+
+def test_train_eval_prints_the_returns_last(command, train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    calls = train(run.Result(random_return=1.26, greedy_return=3.0, stochastic_return=-2.0, exit_code=0))
+    code, out, _ = command("train_eval", "--gin_file=gin_configs/hopper.gin", "--gin_file=debug.gin", "--seed=5")
+    assert code == 0
+    assert out.splitlines()[-1] == "hopper: random 1.3, trained -2.0"
+    ((root_dir, seed, config),) = calls
+    assert root_dir == tmp_path / "logs" / "hopper" / "seed5"
+    assert seed == 5
+    assert "load_gymnasium.env_id = 'Hopper-v4'" in config
+    assert "train_eval.num_env_steps = 400" in config
+
+
+def test_train_eval_root_dir(command, train, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    calls = train(run.Result(math.nan, math.nan, math.nan, 0))
+    assert command("train_eval", "--gin_file=hopper.gin", "--root_dir=~/run")[0] == 0
+    assert calls[0][0] == tmp_path / "run"
+
+
+def test_train_eval_says_nothing_of_returns_after_a_signal(command, train):
+    train(run.Result(1.0, 2.0, 3.0, exit_code=143))
+    code, out, _ = command("train_eval", "--gin_file=hopper.gin")
+    assert code == 143
+    assert out == ""
+
+
+def test_train_eval_failures(command, train):
+    train(run.NonFiniteLossError("critic is nan\nat train step 5"))
+    code, out, err = command("train_eval", "--gin_file=hopper.gin")
+    assert code == 1
+    assert out == ""
+    assert "Traceback" not in err
+    train(run_dir.RunDirectoryError("another run"))
+    refused(command("train_eval", "--gin_file=hopper.gin"), "another run")
+    train(ValueError("while it is built\n  on two lines"), built=False)
+    refused(command("train_eval", "--gin_file=hopper.gin"), "while it is built on two lines")
+    train(ValueError("a defect of the program"))
+    with pytest.raises(ValueError, match="a defect of the program"):
+        command("train_eval", "--gin_file=hopper.gin")
+
+
+def test_export_mistakes(command, tmp_path):
+    refused(command("export", "--root_dir=x", "y"), "'y' is no flag", "--root_dir=")
+    refused(command("export", f"--root_dir={tmp_path}"), str(tmp_path), "no config.gin")
+    (tmp_path / "config.gin").write_text("no_such_thing.x = 1\n")
+    refused(command("export", f"--root_dir={tmp_path}"), "config.gin", "no_such_thing")
+
+
+def test_export_without_checkpoint(command, tmp_path):
+    from slac_tf.training import configuration
+
+    config = configuration.load(["finger_spin.gin", "debug.gin"], [])
+    (tmp_path / "config.gin").write_text("# seed = 0\n" + config)
+    refused(command("export", f"--root_dir={tmp_path}"), "no checkpoint", str(tmp_path / "train" / "checkpoints"))
+    assert [path.name for path in tmp_path.iterdir()] == ["config.gin"]
+
+
+def test_play_mistakes(command, tmp_path):
+    refused(command("play", "--policy=x", "y"), "'y' is no flag", "--policy=")
+    refused(command("play", f"--policy={tmp_path}"), str(tmp_path), "no saved_model.pb")
+
+
+def test_flags_out_of_range(command):
+    for name, arguments in [("play", ["--policy=x", "--episodes=0"]), ("train_eval", ["--seed=-1"])]:
+        with pytest.raises(flags.IllegalFlagValueError):
+            command(name, *arguments)
+
+
+# In processes of their own.
+
+
+def start(*command, cwd):
+    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["train_eval", "export", "play"])
+def test_bin_is_found_through_a_link(tmp_path, name):
+    (tmp_path / "link").symlink_to(BIN / name)
+    ended = start(tmp_path / "link", "--helpshort", cwd=tmp_path)
+    assert "--policy" in ended.stdout if name == "play" else "--root_dir" in ended.stdout
+
+
+def test_bin_exit_code_and_one_line(tmp_path):
+    ended = start(BIN / "train_eval", "--gin_file=antt.gin", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert ended.stderr.startswith("train_eval: --gin_file=antt.gin: no such file")
+
+
+@pytest.mark.parametrize(
+    "name, argument, named",
+    [
+        ("train_eval", "--gin_fil=antt.gin", "'gin_fil'. Did you mean: gin_file"),
+        ("train_eval", "--seed=-1", "--seed=-1"),
+        ("play", "--episodes=3", "--policy"),
+        ("export", "--out=there", "--root_dir"),
+    ],
+)
+def test_bin_flag_mistakes(tmp_path, name, argument, named):
+    ended = start(BIN / name, argument, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    assert ended.stderr.startswith(f"{name}: ")
+    assert named in ended.stderr

@@ -1,0 +1,213 @@
+"""The task files as they are, with the paper's settings, and under debug.gin."""
+
+import inspect
+import pathlib
+import re
+
+import gin
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.specs import array_spec, tensor_spec
+from tf_agents.trajectories import time_step as ts
+
+from slac_tf.agents.slac import builder
+from slac_tf.environments import suite_dm_control, suite_gymnasium
+from slac_tf.latent_models import two_layer
+from slac_tf.training import configuration, train_eval
+from slac_tf.training import settings as settings_lib
+
+GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "gin_configs"
+# Table 1's action repeat, and the number of actions.
+TASKS = {
+    "cheetah_run": (4, 6),
+    "walker_walk": (2, 6),
+    "ball_in_cup_catch": (4, 2),
+    "finger_spin": (2, 2),
+    "half_cheetah": (1, 6),
+    "walker2d": (4, 6),
+    "hopper": (2, 3),
+    "ant": (4, 8),
+}
+PAPER = {
+    "build_slac.batch_size": 256,
+    "build_slac.model_batch_size": 32,
+    "build_slac.sequence_length": 8,
+    "build_slac.hidden_sizes": (256, 256),
+    "build_slac.model_learning_rate": 1e-4,
+    "build_slac.critic_learning_rate": 3e-4,
+    "build_slac.actor_learning_rate": 3e-4,
+    "build_slac.alpha_learning_rate": 3e-4,
+    "build_slac.decoder_variance": 0.1,
+    "build_slac.gamma": 0.99,
+    "build_slac.target_update_tau": 0.005,
+    "build_slac.initial_alpha": 1.0,
+    "TwoLayerModel.z1_size": 32,
+    "TwoLayerModel.z2_size": 256,
+    "TwoLayerModel.base_depth": 32,
+    "TwoLayerModel.hidden_sizes": (256, 256),
+    "train_eval.initial_collect_agent_steps": 10_000,
+    "train_eval.num_pretrain_steps": 100_000,
+    "train_eval.updates_per_agent_step": 1,
+    "train_eval.replay_capacity": 100_000,
+    "train_eval.eval_interval_env_steps": 10_000,
+    "train_eval.num_eval_episodes": 10,
+}
+# Bound to names that the other latent models share.
+MACROS = {
+    "TwoLayerModel.z1_size": "Z1_SIZE/gin.macro.value",
+    "TwoLayerModel.z2_size": "Z2_SIZE/gin.macro.value",
+    "TwoLayerModel.base_depth": "BASE_DEPTH/gin.macro.value",
+    "TwoLayerModel.hidden_sizes": "HEAD_SIZES/gin.macro.value",
+}
+CONFIGURABLES = {
+    "build_slac": builder.build_slac,
+    "TwoLayerModel": two_layer.TwoLayerModel,
+    "train_eval": train_eval.train_eval,
+    "load_dm_control": suite_dm_control.load_dm_control,
+    "load_gymnasium": suite_gymnasium.load_gymnasium,
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    yield
+    gin.clear_config()
+
+
+def specs(num_actions, observation=None):
+    pixels = {"pixels": array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)}
+    return (
+        tensor_spec.from_spec(ts.time_step_spec(observation or pixels)),
+        tensor_spec.from_spec(array_spec.BoundedArraySpec((num_actions,), np.float32, -1.0, 1.0)),
+    )
+
+
+def build(num_actions):
+    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    return build_agent(*specs(num_actions), tf.Variable(0, dtype=tf.int64, trainable=False))
+
+
+def bound():
+    """All bindings by `name.parameter`."""
+    return {
+        f"{selector.split('.')[-1]}.{parameter}": value
+        for (_, selector), parameters in gin.config._CONFIG.items()
+        for parameter, value in parameters.items()
+    }
+
+
+def test_the_eight_tasks_are_there():
+    assert {path.stem for path in GIN_CONFIGS.glob("*.gin")} >= {*TASKS, "slac", "debug", "quickstart"}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_settings_are_the_papers(name):
+    configuration.load([f"gin_configs/{name}.gin"], [])
+    for parameter, expected in PAPER.items():
+        value = gin.query_parameter(MACROS.get(parameter, parameter))
+        assert value == expected, parameter
+        assert type(value) is type(expected), parameter
+    suite = "load_gymnasium" if "-v4" in (GIN_CONFIGS / f"{name}.gin").read_text() else "load_dm_control"
+    assert gin.query_parameter(f"{suite}.action_repeat") == TASKS[name][0]
+    assert gin.query_parameter("OBSERVATIONS/gin.macro.value") == ("pixels",)
+    assert gin.query_parameter("RENDER_QUALITY/gin.macro.value") == "default"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_header_cites_table_1(name):
+    header = (GIN_CONFIGS / f"{name}.gin").read_text().split("\n\n")[0]
+    assert all(line.startswith("# ") for line in header.splitlines())
+    action_repeat, control, agent = re.search(
+        r"^# Table 1: action repeat (\d+); with control steps of ([\d.]+) s, one agent step lasts ([\d.]+) s\.$",
+        header,
+        re.M,
+    ).groups()
+    assert int(action_repeat) == TASKS[name][0]
+    assert float(agent) == pytest.approx(float(control) * int(action_repeat))
+
+
+@pytest.mark.parametrize("path", sorted(GIN_CONFIGS.glob("*.gin")), ids=lambda path: path.stem)
+def test_header_and_order(path):
+    text = path.read_text()
+    assert text.startswith("# ")
+    kinds = [
+        0 if line.startswith("import ") else 1 if line.startswith("include ") else 2
+        for line in text.splitlines()
+        if line and not line.startswith(("#", " "))
+    ]
+    assert kinds == sorted(kinds)  # import, then include, then bindings
+
+
+@pytest.mark.parametrize("name", [*TASKS, "quickstart"])
+@pytest.mark.parametrize("last", [[], ["debug.gin"]], ids=["alone", "debug"])
+def test_what_is_bound_exists(name, last):
+    configuration.load([f"{name}.gin", *last], [])
+    settings = {}
+    for parameter, value in bound().items():
+        configurable, _, argument = parameter.rpartition(".")
+        if configurable == "macro":
+            continue
+        function = CONFIGURABLES[configurable]
+        signature = inspect.signature(function.__init__ if inspect.isclass(function) else function)
+        assert argument in signature.parameters, parameter
+        if configurable == "train_eval":
+            settings[argument] = value
+    defaults = {
+        argument: parameter.default
+        for argument, parameter in inspect.signature(train_eval.train_eval).parameters.items()
+        if argument in settings_lib.Settings._fields
+    }
+    settings = {argument: settings.get(argument, default) for argument, default in defaults.items()}
+    settings_lib.check(settings_lib.Settings(**settings))
+
+
+def test_signature_defaults_are_the_papers_too():
+    """So that a file that includes nothing trains with the same settings."""
+    for parameter, expected in PAPER.items():
+        configurable, _, argument = parameter.rpartition(".")
+        function = CONFIGURABLES[configurable]
+        signature = inspect.signature(function.__init__ if inspect.isclass(function) else function)
+        assert signature.parameters[argument].default == expected, parameter
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_agent_under_debug(name):
+    configuration.load([f"{name}.gin", "debug.gin"], [])
+    num_actions = TASKS[name][1]
+    built = build(num_actions)
+    assert (built.sequence_length, built.batch_size, built.pretraining.batch_size) == (3, 4, 2)
+    assert set(built.policies) == {"greedy", "stochastic"}
+    assert built.agent.collect_data_spec.action.shape == (num_actions,)
+    assert built.policies["greedy"].policy_state_spec["actions"].shape == (2, num_actions)
+
+
+def test_agent_of_the_paper():
+    configuration.load(["cheetah_run.gin"], [])
+    built = build(6)
+    assert (built.sequence_length, built.batch_size, built.pretraining.batch_size) == (8, 256, 32)
+    # 8 features of 256 channels, 7 actions between them.
+    assert built.policies["greedy"].policy_state_spec["features"].shape == (8, 256)
+    assert built.policies["greedy"].policy_state_spec["actions"].shape == (7, 6)
+    shapes = [tuple(variable.shape) for variable in built.agent.variables]
+    assert (5, 5, 3, 32) in shapes  # the encoder's first convolution
+    assert (8 * 256 + 7 * 6, 256) in shapes  # the actor's first layer
+    assert (32 + 256 + 6, 256) in shapes  # a critic's first layer: z1, z2, a
+    frames = built.agent.collect_policy.policy_state_spec["frames"]
+    assert (frames.shape, frames.dtype) == ((8, 64, 64, 3), tf.uint8)
+
+
+def test_an_environment_without_pixels_is_refused():
+    configuration.load(["finger_spin.gin", "debug.gin"], [])
+    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    with pytest.raises(ValueError, match=r"observation holds \['state'\], expected 'pixels'"):
+        build_agent(*specs(2, {"state": array_spec.ArraySpec((3,), np.float32)}), tf.Variable(0, dtype=tf.int64))
+
+
+@pytest.mark.parametrize("path", sorted((GIN_CONFIGS / "latent_models").glob("*.gin")), ids=lambda path: path.stem)
+def test_latent_models_take_the_two_layer_models_place(path):
+    configuration.load(["gin_configs/cheetah_run.gin", str(path), "gin_configs/debug.gin"], [])
+    built = build(6)
+    model = built.representation.module
+    assert type(model) is not two_layer.TwoLayerModel
+    assert model.encoder.feature_size <= 64  # debug.gin makes it small, too

@@ -1,0 +1,181 @@
+import re
+
+import gin
+import pytest
+
+from slac_tf.training import configuration, train_eval  # noqa: F401  (registers what the files bind)
+
+VALID = "import slac_tf.training.train_eval\ntrain_eval.num_env_steps = 3\n"
+
+
+@gin.configurable
+def reads(number=1):
+    return number
+
+
+@gin.configurable
+def is_never_called(number=1):
+    return number
+
+
+@pytest.fixture(autouse=True)
+def clean_gin():
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture
+def write(tmp_path):
+    def call(name, text):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return call
+
+
+# What the file holds, and what the message must name.
+MALFORMED_FILES = {
+    "unknown_configurable": ("no_such_thing.x = 3\n", ["no_such_thing", "line 1"]),
+    "misspelt_parameter": ("\ntrain_eval.num_env_step = 3\n", ["train_eval", "num_env_step", "line 2"]),
+    "unquoted_text": ("\n\nload_gymnasium.env_id = Hopper-v4\n", ["Hopper", "quotes", "line 3"]),
+    "two_equal_signs": ("train_eval.num_env_steps = = 3\n", ["line 1"]),
+    "no_equal_sign": ("\ntrain_eval.num_env_steps 3\n", ["expected ':' or '='", "line 2"]),
+    "open_bracket": ("train_eval.num_env_steps = (3,\n", ["multi-line statement"]),
+    "missing_include": ("\ninclude 'not_here.gin'\n", ["not_here.gin", "line 2"]),
+    "missing_module": ("import slac_tf.no_such_module\n", ["slac_tf.no_such_module", "line 1"]),
+    "missing_package": ("import no_such_package\n", ["no_such_package", "line 1"]),
+    "undefined_macro": ("train_eval.num_env_steps = %NOT_DEFINED\n", ["NOT_DEFINED"]),
+    "undefined_reference": ("train_eval.build_agent = @no_such_builder\n", ["@no_such_builder", "line 1"]),
+    "no_text": (b"\xff\xfe\x00\x01", ["decode"]),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED_FILES)
+def test_malformed_file(write, name):
+    text, expected = MALFORMED_FILES[name]
+    if isinstance(text, str) and "load_gymnasium" in text:
+        text = "import slac_tf.environments.suite_gymnasium" + text
+    path = write(f"{name}.gin", text)
+    with pytest.raises(configuration.ConfigurationError) as caught:
+        configuration.load([path], [])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 700, message
+    for part in expected:
+        assert part in message
+    if name != "undefined_macro":  # found once all files are read
+        assert message.startswith(f"--gin_file={path}: ")
+
+
+MALFORMED_BINDINGS = {
+    "no_such_thing.x = 3": ["no_such_thing"],
+    "train_eval.nope = 3": ["train_eval", "nope"],
+    "train_eval.num_env_steps = hopper": ["hopper", "quotes"],
+    "train_eval.num_env_steps =": ["parse"],
+    "train_eval.num_env_steps": ["expected ':' or '='"],
+    "train_eval.num_env_steps = [1, 2": ["multi-line statement"],
+    "import no_such_package": ["no_such_package"],
+}
+
+
+@pytest.mark.parametrize("binding", MALFORMED_BINDINGS)
+def test_malformed_binding(write, binding):
+    with pytest.raises(configuration.ConfigurationError) as caught:
+        configuration.load([write("valid.gin", VALID)], [binding])
+    message = str(caught.value)
+    assert message.startswith(f"--gin_bindings={binding!r}: ")
+    assert "\n" not in message
+    for part in MALFORMED_BINDINGS[binding]:
+        assert part in message.partition(": ")[2]
+
+
+def test_missing_file_names_those_that_are_there():
+    with pytest.raises(configuration.ConfigurationError, match=r"--gin_file=hoper.gin: no such file.*hopper\.gin"):
+        configuration.load(["hoper.gin"], [])
+
+
+def test_folder_is_no_file(tmp_path):
+    with pytest.raises(configuration.ConfigurationError, match="no such file"):
+        configuration.load([str(tmp_path)], [])
+
+
+def test_files_that_include_each_other(write, tmp_path):
+    write("a.gin", f"include '{tmp_path}/b.gin'\n")
+    write("b.gin", f"include '{tmp_path}/a.gin'\n")
+    with pytest.raises(configuration.ConfigurationError, match="lead back") as caught:
+        configuration.load([str(tmp_path / "a.gin")], [])
+    assert len(str(caught.value)) < 300
+
+
+def test_later_file_wins_and_binding_wins_over_files(write):
+    first = write("first.gin", "train_eval.num_env_steps = 1\ntrain_eval.keep_exports = 1\n")
+    second = write("second.gin", "train_eval.keep_exports = 2\n")
+    text = configuration.load([first, second], [])
+    assert "train_eval.num_env_steps = 1" in text
+    assert "train_eval.keep_exports = 2" in text
+    text = configuration.load([second, first], ["train_eval.num_env_steps = 3"])
+    assert "train_eval.num_env_steps = 3" in text
+    assert "train_eval.keep_exports = 1" in text
+
+
+def test_nothing_is_left_of_an_earlier_load(write):
+    configuration.load([write("first.gin", "train_eval.keep_exports = 7\n")], [])
+    assert "keep_exports" not in configuration.load([write("second.gin", VALID)], [])
+
+
+@pytest.mark.parametrize("file", ["finger_spin.gin", "gin_configs/finger_spin.gin"])
+def test_project_file_from_another_working_directory(tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    text = configuration.load([file, "gin_configs/debug.gin"], [])
+    assert "load_dm_control.domain_name = 'finger'" in text
+    assert re.search(r"train_eval.num_env_steps = 400\n", text)  # debug.gin's
+
+
+def test_own_file_includes_project_file(tmp_path, monkeypatch, write):
+    monkeypatch.chdir(tmp_path)
+    write("mine.gin", "include 'gin_configs/finger_spin.gin'\ntrain_eval.num_env_steps = 5\n")
+    text = configuration.load(["mine.gin"], [])
+    assert "load_dm_control.domain_name = 'finger'" in text
+    assert "train_eval.num_env_steps = 5\n" in text
+
+
+def test_environment_of_a_configuration_text():
+    text = configuration.load(["finger_spin.gin"], ["RENDER_QUALITY = 'fast'"])
+    gin.clear_config()
+    environment = configuration.load_environment(text)(seed=3)
+    try:
+        assert environment.task_name == "finger_spin"
+        assert environment.action_repeat == 2
+    finally:
+        environment.close()
+
+
+def test_environment_of_a_malformed_text():
+    with pytest.raises(configuration.ConfigurationError, match=r"config.gin.*no_such_thing"):
+        configuration.load_environment("no_such_thing.x = 1\n")
+
+
+def test_bindings_that_nothing_reads(write):
+    name = __name__.rpartition(".")[2]
+    used = ["reads.number = 2", f"{name}.reads.number = 2", "scope/reads.number = 2", "  reads.number=2"]
+    useless = ["is_never_called.number = 2", f"{name}.is_never_called.number = 2", "scope/is_never_called.number = 2"]
+    # The file's binding without effect is fine.
+    configuration.load([write("file.gin", "is_never_called.number = 5\n")], ["reads.number = 2"])
+    assert reads() == 2
+    assert configuration.unused(used) == []
+    assert configuration.unused([*used, *useless]) == useless
+    configuration.check_used(used)
+    with pytest.raises(configuration.ConfigurationError, match=r"'is_never_called.number = 2' has no effect"):
+        configuration.check_used([*used, *useless])
+
+
+def test_macros_and_imports_are_not_asked_for_an_effect():
+    configuration.load([], [])
+    configuration.check_used(["RENDER_QUALITY = 'fast'", "import slac_tf.training.train_eval"])
+
+
+def test_one_line():
+    text = "first\n  second\n  In call to configurable 'train_eval' (<function at 0x1>)"
+    assert configuration.one_line(ValueError(text)) == "first second"
+    assert configuration.one_line(KeyboardInterrupt()) == "KeyboardInterrupt"

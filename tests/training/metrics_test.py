@@ -1,0 +1,111 @@
+import csv
+import json
+import os
+
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
+
+from slac_tf.training import metrics, run_dir
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return run_dir.RunDir(tmp_path)
+
+
+def row(env_step):
+    values = {name: index for index, name in enumerate(metrics.EVAL_COLUMNS)}
+    return {**values, "task": "a,b", "OriginalEnvironmentSteps": env_step}
+
+
+def read_csv(directory):
+    with directory.eval_csv.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_lines(directory):
+    return [json.loads(line) for line in directory.metrics.read_text().splitlines()]
+
+
+def test_lines(directory):
+    writer = metrics.MetricsWriter(directory)
+    writer.line("train", {"train_step": 1, "loss": 0.5})
+    metrics.MetricsWriter(directory).line("eval", {"env_step": 2, "return": None})
+    first, second = read_lines(directory)
+    assert {name: first[name] for name in ("kind", "train_step", "loss")} == dict(kind="train", train_step=1, loss=0.5)
+    assert second["kind"] == "eval"
+    assert second["return"] is None
+    assert 0 <= second["time"] - first["time"] < 60
+
+
+def test_eval_rows_have_one_header(directory):
+    metrics.MetricsWriter(directory).eval_row(row(10))
+    metrics.MetricsWriter(directory).eval_row(row(20))
+    lines = directory.eval_csv.read_text().splitlines()
+    assert lines[0] == ",".join(metrics.EVAL_COLUMNS)
+    assert len(lines) == 3
+    rows = read_csv(directory)
+    assert [row["OriginalEnvironmentSteps"] for row in rows] == ["10", "20"]
+    assert rows[0]["task"] == "a,b"
+
+
+def test_a_missing_column_writes_nothing(directory):
+    incomplete = row(10)
+    del incomplete["wall_seconds"]
+    with pytest.raises(KeyError):
+        metrics.MetricsWriter(directory).eval_row(incomplete)
+    assert not directory.eval_csv.exists()
+
+
+def test_restore_cuts_to_what_the_checkpoint_knew(directory):
+    writer = metrics.MetricsWriter(directory)
+    writer.line("train", {"train_step": 1})
+    writer.eval_row(row(10))
+    state = json.loads(json.dumps(writer.state()))
+    assert state == {"metrics.jsonl": os.path.getsize(directory.metrics), "eval.csv": directory.eval_csv.stat().st_size}
+    before = directory.metrics.read_bytes(), directory.eval_csv.read_bytes()
+    writer.line("train", {"train_step": 2})
+    writer.eval_row(row(20))
+    with directory.metrics.open("a") as file:
+        file.write('{"kind": "tra')  # killed while writing
+
+    resumed = metrics.MetricsWriter(directory)
+    resumed.restore(state)
+    assert (directory.metrics.read_bytes(), directory.eval_csv.read_bytes()) == before
+    resumed.line("train", {"train_step": 2})
+    resumed.eval_row(row(20))
+    assert [line["train_step"] for line in read_lines(directory)] == [1, 2]
+    assert [row["OriginalEnvironmentSteps"] for row in read_csv(directory)] == ["10", "20"]
+
+
+def test_restore_to_before_the_first_row(directory):
+    writer = metrics.MetricsWriter(directory)
+    state = writer.state()
+    assert state == {"metrics.jsonl": 0, "eval.csv": 0}
+    writer.eval_row(row(10))
+    writer.restore(state)
+    writer.eval_row(row(10))  # with the header once more
+    assert [row["OriginalEnvironmentSteps"] for row in read_csv(directory)] == ["10"]
+
+
+def test_restore_leaves_a_file_that_is_gone(directory):
+    metrics.MetricsWriter(directory).restore({"metrics.jsonl": 100, "eval.csv": 100})
+    assert not directory.metrics.exists()
+
+
+def test_tensorboard_scalars(directory):
+    writer = metrics.MetricsWriter(directory)
+    writer.scalars("train", {"Losses/loss": 0.5, "Metrics/AverageReturn": 2.0}, step=10)
+    writer.scalars("train", {"Losses/loss": 0.25}, step=20)
+    writer.scalars("eval", {"Metrics/AverageReturn": 3.0}, step=10)
+    writer.flush()
+
+    def read(place, tag):
+        events = event_accumulator.EventAccumulator(str(place))
+        events.Reload()
+        return [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
+
+    assert read(directory.train, "Losses/loss") == [(10, 0.5), (20, 0.25)]
+    assert read(directory.train, "Metrics/AverageReturn") == [(10, 2.0)]
+    assert read(directory.eval, "Metrics/AverageReturn") == [(10, 3.0)]

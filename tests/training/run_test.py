@@ -1,0 +1,387 @@
+"""Whole runs on a counting environment, with an agent whose train step only counts."""
+
+import json
+import math
+import os
+import random
+import signal
+
+import fakes
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.agents import tf_agent
+from tf_agents.policies import random_tf_policy
+
+from slac_tf import types
+from slac_tf.replay import sequence_replay
+from slac_tf.training import checkpoints, metrics, run_dir
+from slac_tf.training import run as run_lib
+from slac_tf.training import settings as settings_lib
+
+SETTINGS = settings_lib.Settings(
+    num_env_steps=30,
+    initial_collect_agent_steps=10,
+    num_pretrain_steps=4,
+    updates_per_agent_step=1,
+    replay_capacity=100,
+    eval_interval_env_steps=1000,
+    num_eval_episodes=1,
+    log_interval_seconds=1000,
+    summary_interval_train_steps=1,
+    checkpoint_interval_seconds=1000,
+    keep_exports=1,
+)
+
+
+class Agent(tf.Module):
+    """Its train steps count, and note at which agent step they came."""
+
+    def __init__(self, environment):
+        super().__init__()
+        self.train_step_counter = tf.Variable(0, dtype=tf.int64)
+        self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64)
+        self.collect_policy = random_tf_policy.RandomTFPolicy(*fakes.specs())
+        self.collect_data_spec = self.collect_policy.trajectory_spec
+        self.environment = environment
+        self.updates_at = []
+        self.batch_shapes = set()
+        self.losses = {}  # by train step
+        self.pretrain_hook = lambda step: None
+
+    def train(self, experience):
+        self.train_step_counter.assign_add(1)
+        self.updates_at.append(self.environment.steps)
+        self.batch_shapes.add(tuple(experience.reward.shape))
+        critic = self.losses.get(int(self.train_step_counter), 0.5)
+        return tf_agent.LossInfo(
+            tf.constant(critic + 0.25), {"model": tf.constant(0.25), "critic": tf.constant(critic)}
+        )
+
+    def pretrain(self, experience):
+        self.pretrain_step_counter.assign_add(1)
+        self.batch_shapes.add(tuple(experience.reward.shape))
+        self.pretrain_hook(int(self.pretrain_step_counter))
+        return tf_agent.LossInfo(tf.constant(2.0), {"model": tf.constant(2.0)})
+
+
+class Environment(fakes.CountingEnvironment):
+    """Counts its agent steps over all episodes, and sends this process a signal at one of them."""
+
+    def __init__(self, action_repeat=1, signal_at=None):
+        super().__init__(length=5)
+        self.action_repeat = action_repeat
+        self.steps = 0
+        self._signal_at = signal_at
+
+    def _step(self, action):
+        self.steps += 1
+        if self.steps == self._signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super()._step(action)
+
+
+class Evaluator:
+    def __init__(self, signal_at=None):
+        self.positions = []
+        self._signal_at = signal_at
+
+    def evaluate(self, position, replay, should_stop):
+        if len(self.positions) == self._signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if should_stop():
+            return None
+        self.positions.append(dict(position))
+        return {"greedy": 1.0, "stochastic": float(position["agent_step"])}
+
+
+class Fixture:
+    """One process's run of the directory: built as `train_eval` does it, and restored where there is a checkpoint."""
+
+    def __init__(self, root, pretraining=True, environment=None, evaluator=None, **settings):
+        self.directory = run_dir.RunDir(root)
+        self.environment = environment or Environment()
+        self.agent = Agent(self.environment)
+        self.evaluator = evaluator or Evaluator()
+        self.saver = checkpoints.Checkpoints(self.directory.checkpoints, self.agent)
+        self.built = types.BuiltAgent(
+            agent=self.agent,
+            policies={},
+            sequence_length=2,
+            batch_size=4,
+            pretraining=types.Pretraining(self.agent.pretrain, 3, self.agent.pretrain_step_counter)
+            if pretraining
+            else None,
+            report=None,
+        )
+        found = self.saver.newest()
+        replay = sequence_replay.SequenceReplay(
+            self.agent.collect_data_spec,
+            sequence_length=2,
+            capacity=SETTINGS.replay_capacity,
+            directory=self.directory.replay,
+            restore_from=None if found is None else found.replay,
+        )
+        self.replay_size_before = replay.size
+        writer = metrics.MetricsWriter(self.directory)
+        chosen = SETTINGS._replace(**settings)
+        self._run = run_lib.Run(chosen, 7, self.environment, self.built, replay, self.evaluator, writer, self.saver)
+        if found is not None:
+            self._run.restore(found)
+            self.environment.steps = found.state["agent_step"]
+        self.run = self._run.run
+
+    @property
+    def state(self):
+        return self.saver.newest().state
+
+    def lines(self, kind):
+        lines = [json.loads(line) for line in self.directory.metrics.read_text().splitlines()]
+        return [line for line in lines if line["kind"] == kind]
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def make(tmp_path):
+    return lambda **kwargs: Fixture(tmp_path, **kwargs)
+
+
+def test_a_whole_run(make):
+    run = make()
+    result = run.run()
+    # Episodes of 5 steps with rewards 1 to 5.
+    assert result == run_lib.Result(random_return=15.0, greedy_return=1.0, stochastic_return=30.0, exit_code=0)
+    assert run.environment.steps == 30
+    assert int(run.agent.pretrain_step_counter) == 4
+    assert run.agent.updates_at == list(range(11, 31))
+    assert run.agent.batch_shapes == {(3, 3), (4, 3)}  # [B, T+1]: pretraining, training
+    assert [position["agent_step"] for position in run.evaluator.positions] == [10, 30]
+    assert [position["train_step"] for position in run.evaluator.positions] == [0, 20]
+    state = run.state
+    assert (state["agent_step"], state["train_step"], state["pretrain_step"], state["seed"]) == (30, 20, 4, 7)
+    assert [line["pretrain_step"] for line in run.lines("pretrain")] == [1, 2, 3, 4]
+    lines = run.lines("train")
+    assert [line["train_step"] for line in lines] == list(range(1, 21))
+    assert [line["env_step"] for line in lines] == list(range(11, 31))
+    assert {line["loss"] for line in lines} == {0.75}
+    assert {line["critic"] for line in lines} == {0.5}
+
+
+@pytest.mark.parametrize("ratio, updates", [(0.5, 10), (1, 20), (3, 60), (0.15, 3), (0, 0)])
+def test_updates_of_20_agent_steps(make, ratio, updates):
+    run = make(updates_per_agent_step=ratio, num_pretrain_steps=0)
+    run.run()
+    assert int(run.agent.train_step_counter) == updates
+    assert run.environment.steps == 30
+    if ratio == 0.5:
+        assert run.agent.updates_at == list(range(12, 31, 2))
+    if ratio == 3:
+        assert run.agent.updates_at == [step for step in range(11, 31) for _ in range(3)]
+
+
+@pytest.mark.parametrize("ratio, before, after", [(0.5, 1, 9), (1, 3, 17), (3, 9, 51)])
+def test_a_resumed_run_makes_up_for_nothing(make, ratio, before, after):
+    first = make(updates_per_agent_step=ratio, num_env_steps=13)
+    first.run()
+    assert int(first.agent.train_step_counter) == before
+
+    second = make(updates_per_agent_step=ratio)
+    assert int(second.agent.train_step_counter) == before
+    # A reset between the 5th and the 6th step, a fresh environment after the 10th, a reset after the next 5th:
+    # 11 steps have 9 windows of 3, of which one ends with a reset; 3 steps have 1.
+    assert second.replay_size_before == 9
+    result = second.run()
+    assert len(second.agent.updates_at) == after  # of 17 agent steps, and the half that was owed
+    assert int(second.agent.train_step_counter) == before + after
+    assert int(second.agent.pretrain_step_counter) == 4  # not done again
+    assert max(np.bincount(second.agent.updates_at)) <= max(ratio, 1)
+    assert second.environment.steps == 30
+    assert result.random_return == 15.0
+    assert [line["train_step"] for line in second.lines("train")] == list(range(1, before + after + 1))
+    # The last evaluation of the first process is not repeated by the second one.
+    assert [position["agent_step"] for position in first.evaluator.positions] == [10, 13]
+    assert [position["agent_step"] for position in second.evaluator.positions] == [30]
+
+
+def test_a_finished_run_has_nothing_left_to_do(make):
+    first = make()
+    result = first.run()
+    lines = first.directory.metrics.read_bytes()
+    second = make()
+    assert second.run() == result
+    assert second.environment.steps == 30
+    assert not second.agent.updates_at
+    assert not second.evaluator.positions
+    assert second.directory.metrics.read_bytes() == lines
+    assert {**second.state, "wall_seconds": 0} == {**first.state, "wall_seconds": 0}
+
+
+def test_wall_seconds_go_on(make):
+    first = make(num_env_steps=13)
+    first.run()
+    before = first.state["wall_seconds"]
+    second = make()
+    second._run._start -= 1000.0  # as if it had begun that long ago
+    second.run()
+    assert second.state["wall_seconds"] >= before + 1000.0
+
+
+@pytest.mark.parametrize(
+    "repeat, interval, num_env_steps, expected",
+    [
+        (1, 8, 30, [10, 16, 24, 30]),
+        (1, 10, 30, [10, 20, 30]),
+        (1, 7, 30, [10, 14, 21, 28, 30]),
+        (3, 10, 75, [30, 42, 51, 60, 72, 75]),  # the first multiples of 3 that reach 40, 50, 60, 70
+        (4, 1, 60, [40, 44, 48, 52, 56, 60]),
+    ],
+)
+def test_when_it_is_evaluated(make, repeat, interval, num_env_steps, expected):
+    run = make(
+        environment=Environment(action_repeat=repeat),
+        eval_interval_env_steps=interval,
+        num_env_steps=num_env_steps,
+        num_pretrain_steps=0,
+    )
+    run.run()
+    assert [position["env_step"] for position in run.evaluator.positions] == expected
+
+
+def test_env_steps_count_the_action_repeat(make):
+    run = make(environment=Environment(action_repeat=4), num_env_steps=50)
+    run.run()
+    assert run.environment.steps == 13  # 50 / 4, rounded up
+    assert run.state["env_step"] == 52
+    assert run.lines("train")[-1]["env_step"] == 52
+
+
+def test_a_run_that_ends_with_the_random_phase(make):
+    run = make(num_env_steps=10)
+    run.run()
+    assert not run.agent.updates_at
+    assert [position["agent_step"] for position in run.evaluator.positions] == [10]
+
+
+def test_an_agent_without_pretraining(make):
+    run = make(pretraining=False)
+    result = run.run()
+    assert int(run.agent.pretrain_step_counter) == 0
+    assert run.state["pretrain_step"] == 0
+    assert not run.lines("pretrain")
+    assert result.exit_code == 0
+
+
+def test_summary_interval(make):
+    run = make(summary_interval_train_steps=3)
+    run.run()
+    assert [line["pretrain_step"] for line in run.lines("pretrain")] == [3]
+    assert [line["train_step"] for line in run.lines("train")] == [3, 6, 9, 12, 15, 18]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite(make, value):
+    run = make()
+    run.agent.losses = {5: value}
+    with pytest.raises(run_lib.NonFiniteLossError) as caught:
+        run.run()
+    assert str(caught.value).startswith(f"critic is {value} at train step 5, env step 15, expected a finite number")
+    assert "there is no checkpoint yet" in str(caught.value)
+    assert run.saver.newest() is None
+    assert [line["train_step"] for line in run.lines("train")] == [1, 2, 3, 4]
+
+
+def test_the_checkpoint_before_a_bad_loss_is_kept(make):
+    run = make(checkpoint_interval_seconds=0)  # one after each step
+    run.agent.losses = {5: math.nan}
+    with pytest.raises(run_lib.NonFiniteLossError, match=r"checkpoint-000000014-000000004 is kept"):
+        run.run()
+    assert run.state["train_step"] == 4
+
+    resumed = make()
+    assert resumed.run().exit_code == 0
+    assert resumed.agent.updates_at == list(range(15, 31))
+
+
+def test_no_checkpoint_before_it_is_due(make):
+    run = make()
+    saved = []
+    save = run.saver.save
+    run.saver.save = lambda *args: saved.append(args[0]) or save(*args)
+    run.run()
+    assert saved == [30]
+
+
+# In the random phase, with its last step, in training.
+@pytest.mark.parametrize("signal_at", [4, 10, 17])
+def test_a_signal_and_then_the_rest(make, signal_at):
+    first = make(environment=Environment(signal_at=signal_at))
+    result = first.run()
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert first.environment.steps == signal_at
+    assert math.isnan(result.random_return) == (signal_at < 10)
+    assert first.state["agent_step"] == signal_at
+    assert first.state["train_step"] == max(0, signal_at - 10)
+
+    second = make()
+    result = second.run()
+    assert second.environment.steps == 30
+    assert (result.exit_code, result.random_return) == (0, 15.0)
+    assert first.agent.updates_at + second.agent.updates_at == list(range(11, 31))
+    positions = first.evaluator.positions + second.evaluator.positions
+    assert [position["agent_step"] for position in positions] == [10, 30]
+
+
+def test_a_signal_in_pretraining(make):
+    first = make()
+    first.agent.pretrain_hook = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 2 else None
+    result = first.run()
+    assert result.exit_code == 130
+    assert result.random_return == 15.0
+    assert (first.state["agent_step"], first.state["pretrain_step"]) == (10, 2)
+    assert not first.evaluator.positions
+
+    second = make()
+    second.run()
+    assert int(second.agent.pretrain_step_counter) == 4
+    assert [line["pretrain_step"] for line in second.lines("pretrain")] == [1, 2, 3, 4]
+    assert second.environment.steps == 30
+
+
+@pytest.mark.parametrize("signal_at, expected", [(0, [10, 30]), (1, [30])])
+def test_an_evaluation_that_a_signal_stopped_is_made_again(make, signal_at, expected):
+    first = make(evaluator=Evaluator(signal_at=signal_at))
+    assert first.run().exit_code == 143
+    assert first.environment.steps == (10 if signal_at == 0 else 30)
+    second = make()
+    second.run()
+    assert [position["agent_step"] for position in second.evaluator.positions] == expected
+    assert second.environment.steps == 30
+
+
+def test_lines_after_the_checkpoint_are_written_again(make):
+    first = make(num_env_steps=13)
+    first.run()
+    with first.directory.metrics.open("a") as file:
+        file.write('{"kind": "train", "train_step": 4}\n{"kind": "tr')  # killed after the checkpoint
+    second = make()
+    second.run()
+    assert [line["train_step"] for line in second.lines("train")] == list(range(1, 21))
+
+
+def test_seeds_of_everything():
+    def draw():
+        return random.random(), np.random.rand(), float(tf.random.uniform([]))
+
+    run_lib.seed_everything(2**40)
+    first = draw()
+    run_lib.seed_everything(2**40)
+    assert draw() == first
+    run_lib.seed_everything(1)
+    assert draw() != first
