@@ -86,7 +86,7 @@ class RunDir:
         write_atomically(self.root / "operative_config.gin", operative_config)
         write_atomically(self.root / "versions.txt", versions())
         with (self.root / "command.txt").open("a") as file:
-            file.write(shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\n")
+            file.write(shlex.join([f"bin/{pathlib.Path(sys.argv[0]).stem}", *sys.argv[1:]]) + "\n")
 
     def _take(self) -> None:
         """Locks the directory until this process ends, however it ends."""

@@ -23,7 +23,7 @@ def test_fresh(directory, monkeypatch):
     directory.open(CONFIG, "operative = 1\n", seed=7)
     assert directory.config.read_text() == "# seed = 7\n" + CONFIG
     assert (directory.root / "operative_config.gin").read_text() == "operative = 1\n"
-    assert (directory.root / "command.txt").read_text() == """train_eval.py '--gin_bindings=a.b = '"'"'c'"'"''\n"""
+    assert (directory.root / "command.txt").read_text() == """bin/train_eval '--gin_bindings=a.b = '"'"'c'"'"''\n"""
     versions = (directory.root / "versions.txt").read_text()
     assert versions == run_dir.versions()
     for name in ("python", "git", "tensorflow", "tf-agents", "dm-reverb", "slac-tf"):
