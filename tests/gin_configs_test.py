@@ -69,12 +69,6 @@ CONFIGURABLES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def clean_gin():
-    yield
-    gin.clear_config()
-
-
 def specs(num_actions, observation=None):
     pixels = {"pixels": array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)}
     return (

@@ -47,10 +47,11 @@ def restore(root_dir: pathlib.Path, seed: int = 0) -> RestoredRun:
     directory = run_dir.RunDir(root_dir)
     if not directory.config.exists():
         raise ValueError(f"{root_dir}: no config.gin, expected the directory of a run")
+    config = directory.config.read_text()
+    load_environment = configuration.load_environment(config)
     if checkpoints.newest(directory.checkpoints) is None:
         raise ValueError(f"{root_dir}: no checkpoint in {directory.checkpoints}, expected one; let the run go on")
-    config = directory.config.read_text()
-    environment = configuration.load_environment(config)(seed=seed)
+    environment = load_environment(seed=seed)
     build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
     built = build_agent(
         tensor_spec.from_spec(environment.time_step_spec()),

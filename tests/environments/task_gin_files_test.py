@@ -23,23 +23,18 @@ TASKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def clean_gin():
-    yield
-    gin.clear_config()
-
-
 @pytest.mark.parametrize("name", TASKS)
 def test_task(name):
     task_name, action_repeat, num_actions, num_env_steps = TASKS[name]
     text = (GIN_CONFIGS / f"{name}.gin").read_text()
     # Only what belongs to the environment; the whole files are built in gin_configs_test.py.
-    gin.parse_config("\n".join(line for line in text.splitlines() if line.startswith(("load_", "import "))))
+    lines = [line for line in text.splitlines() if line.startswith(("load_", "import "))]
+    gin.parse_config("\n".join(["OBSERVATIONS = ('pixels', 'state')", "RENDER_QUALITY = 'fast'", *lines]))
     assert f"train_eval.num_env_steps = {num_env_steps:_}" in text
     load = suite_gymnasium.load_gymnasium if "-v4" in task_name else suite_dm_control.load_dm_control
     assert f"train_eval.load_environment = @{load.__name__}\n" in text
 
-    env = load(render_quality="fast")
+    env = load()
     try:
         assert env.task_name == task_name
         assert env.action_repeat == action_repeat

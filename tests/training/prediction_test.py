@@ -26,8 +26,7 @@ def root(tmp_path_factory):
     directory.config.write_text(config)
     saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.representation)
     saver.save(7, {"pretrain_step": 0, "env_step": 14, "seed": 0}, Replay())
-    yield root
-    gin.clear_config()
+    return root
 
 
 def predict(root, **arguments):
