@@ -1,15 +1,12 @@
 """Named tuples that cross folders."""
 
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tf_agents.agents import tf_agent
 from tf_agents.policies import tf_policy
 from tf_agents.trajectories import trajectory as trajectory_lib
-
-Nest = Any
-"""A nested structure of tensors, arrays or specs."""
 
 
 class Pretraining(NamedTuple):

@@ -29,7 +29,8 @@ def load_gymnasium(
         action_repeat: Control steps per agent step.
         observations: Which of 'pixels' and 'state' to return. Without 'pixels' nothing is rendered.
         image_size: Side of the square frame, in pixels.
-        camera: Name of a camera of the model; None for the free one, as Gymnasium sets it for the task.
+        camera: Name of a camera of the model; None leaves it to Gymnasium: 'track' where the model has it, else
+            the free one.
         render_quality: A key of `rendering.QUALITIES`.
         seed: Given to the first reset. None draws one.
 

@@ -35,6 +35,7 @@ class RSSM(base.LatentModel):
         s_size: int = 30,
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (200,),
+        reward_hidden_sizes: Sequence[int] = (256, 256),
         free_nats: float = 3.0,
         name: str = "rssm",
     ):
@@ -45,7 +46,8 @@ class RSSM(base.LatentModel):
             h_size: Units of the GRU.
             s_size: Dimensions of s.
             base_depth: Channels of the encoder's first layer.
-            hidden_sizes: Hidden layers of every head.
+            hidden_sizes: Hidden layers of p(s | ·) and q(s | ·).
+            reward_hidden_sizes: Hidden layers of the reward model, which is SLAC's.
             free_nats: KL of a step below which it costs nothing.
             name: Name.
         """
@@ -54,7 +56,7 @@ class RSSM(base.LatentModel):
             kl_layers=("s",),
             action_size=action_size,
             base_depth=base_depth,
-            hidden_sizes=hidden_sizes,
+            hidden_sizes=reward_hidden_sizes,
             name=name,
             encoder=planet_conv.PlanetEncoder(base_depth),
             decoder=planet_conv.PlanetDecoder(h_size + s_size, base_depth),

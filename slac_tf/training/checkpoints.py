@@ -78,7 +78,7 @@ class Checkpoints:
         self._checkpoint.write(str(temporary / "agent"))
         replay.save(temporary / "replay")
         (temporary / _STATE).write_text(json.dumps(state, indent=1) + "\n")
-        for path in temporary.rglob("*"):
+        for path in (temporary, *temporary.rglob("*")):
             _sync(path)
         if place.exists():  # the same step once more, for example after a signal
             _retire(place)
@@ -116,7 +116,8 @@ def newest(directory: pathlib.Path) -> Optional[Found]:
         The checkpoint.
     """
     for place in sorted(directory.glob(_PREFIX + "*"), reverse=True):
-        return Found(place, json.loads((place / _STATE).read_text()))
+        if (place / _STATE).exists():
+            return Found(place, json.loads((place / _STATE).read_text()))
     return None
 
 

@@ -97,6 +97,10 @@ class MetricsWriter:
         self.flush()
         return {path.name: path.stat().st_size if path.exists() else 0 for path in self._files}
 
+    def begin(self) -> None:
+        """Empties the files: a run that ended before its first checkpoint has begun anew."""
+        self.restore({path.name: 0 for path in self._files})
+
     def restore(self, state: Mapping[str, int]) -> None:
         """Cuts the files to what they were at the checkpoint: what came later will be done again.
 

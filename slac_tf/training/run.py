@@ -112,10 +112,10 @@ class Run:
         with self._progress("random", total, count.agent_step, "agent steps") as shown:
             while count.agent_step < total and not self._stop:
                 self._agent_step(driver)
+                if count.agent_step >= total:  # before a checkpoint at this step
+                    count.random_return = count.recent_return
                 shown.update(count.agent_step, self._step_counts(0), {})
                 self._checkpoint_if_due()
-        if count.agent_step >= total:
-            count.random_return = count.recent_return
         self._time_step = None  # the next policy has a state of its own, which begins with an episode
 
     def _pretrain(self) -> None:

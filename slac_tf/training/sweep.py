@@ -83,7 +83,9 @@ def run(all_jobs: Sequence[Job], num_parallel: int) -> Dict[str, int]:
             process.send_signal(signal.SIGTERM)
 
     def work(job: Job) -> int:
-        if (job.root_dir / DONE).exists():
+        done = job.root_dir / DONE
+        arguments = "\n".join(job.arguments) + "\n"
+        if done.exists() and done.read_text() == arguments:
             return 0
         job.root_dir.parent.mkdir(parents=True, exist_ok=True)
         log = job.root_dir.with_name(job.root_dir.name + ".log")
@@ -96,10 +98,12 @@ def run(all_jobs: Sequence[Job], num_parallel: int) -> Dict[str, int]:
                     command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
                 )
                 running[job.name] = process
+            if stopped.is_set():  # the signal came between start and registration
+                process.send_signal(signal.SIGTERM)
             code = process.wait()
             del running[job.name]
         if code == 0:
-            (job.root_dir / DONE).touch()
+            done.write_text(arguments)
         print(f"{job.name}: {'done' if code == 0 else f'exit code {code}, see {log}'}", flush=True)
         return code
 

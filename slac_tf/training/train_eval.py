@@ -93,7 +93,10 @@ def train_eval(
         tf.config.experimental.set_memory_growth(device, True)
     run_lib.seed_everything(seed)
 
-    environment = load_environment(seed=seed)
+    directory = run_dir.RunDir(root_dir)
+    found = checkpoints.newest(directory.checkpoints)
+    # A resumed run has other first states than those that it began with.
+    environment = load_environment(seed=seed if found is None else seed + found.state["agent_step"])
     eval_environment = load_environment(seed=seed + _EVAL_SEED_OFFSET)
     built = build_agent(
         tensor_spec.from_spec(environment.time_step_spec()),
@@ -103,9 +106,14 @@ def train_eval(
     settings_lib.check_initial_data(settings, built)
     data_spec = built.agent.collect_data_spec
     memory = sequence_replay.check_memory(data_spec, replay_capacity)
-    directory = run_dir.RunDir(root_dir)
     transferred = None
-    if init_model_from is not None:
+    if init_model_from is None:
+        if init_encoder_only or freeze_initialized:
+            raise ValueError(
+                "train_eval.init_encoder_only and .freeze_initialized say what to do with train_eval.init_model_from, "
+                "which is not bound: bind it to a run's directory"
+            )
+    else:
         source = pathlib.Path(init_model_from).expanduser()
         transferred = transfer.start_from(
             source, built, directory, encoder_only=init_encoder_only, freeze=freeze_initialized
@@ -115,7 +123,6 @@ def train_eval(
     if transferred is not None:
         transfer.record(transferred, directory)
     saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.representation)
-    found = saver.newest()
     replay = sequence_replay.SequenceReplay(
         data_spec,
         sequence_length=built.sequence_length,
@@ -142,6 +149,7 @@ def train_eval(
     )
     if found is None:
         logging.info("no checkpoint in %s: starting at step 0", directory.checkpoints)
+        writer.begin()
     else:
         run.restore(found)
     try:

@@ -54,7 +54,7 @@ def start_from(
     if representation is None:
         raise ValueError(f"init_model_from: {type(built.agent).__name__} has no latent model to start from")
     record_file = directory.root / _RECORD
-    if record_file.exists():
+    if record_file.exists() and checkpoints.newest(directory.checkpoints) is not None:
         result = Transferred(**json.loads(record_file.read_text()))
     else:
         result = load(source, representation.module, encoder_only=encoder_only)

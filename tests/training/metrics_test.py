@@ -109,3 +109,12 @@ def test_tensorboard_scalars(directory):
     assert read(directory.train, "Losses/loss") == [(10, 0.5), (20, 0.25)]
     assert read(directory.train, "Metrics/AverageReturn") == [(10, 2.0)]
     assert read(directory.eval, "Metrics/AverageReturn") == [(10, 3.0)]
+
+
+def test_a_run_that_begins_anew_empties_its_files(tmp_path):
+    directory = run_dir.RunDir(tmp_path)
+    writer = metrics.MetricsWriter(directory)
+    writer.begin()  # nothing there yet
+    writer.line("train", {"train_step": 1})
+    writer.begin()
+    assert directory.metrics.read_text() == ""

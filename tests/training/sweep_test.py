@@ -75,6 +75,13 @@ def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path):
     assert [(job.root_dir / "ran").read_text() for job in all_jobs] == ["x", "xx"]
 
 
+def test_a_finished_run_with_other_arguments_is_run_again(tmp_path):
+    (job,) = jobs(tmp_path, [1])
+    sweep.run([job], 1)
+    sweep.run([job._replace(arguments=[*job.arguments, "--gin_bindings=a.c = 2"])], 1)
+    assert (job.root_dir / "ran").read_text() == "xx"
+
+
 def test_a_signal_is_passed_on_and_nothing_more_is_started(tmp_path):
     all_jobs = jobs(tmp_path, [9, 1])
     started = all_jobs[0].root_dir / "ran"

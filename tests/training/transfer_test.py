@@ -99,12 +99,23 @@ def test_a_resumed_run_freezes_the_same_parts_without_the_source(source, tmp_pat
     first = fakes.build_agent(seed=2)
     transfer.record(transfer.start_from(root, first, directory, encoder_only=True, freeze=True), directory)
     assert json.loads((tmp_path / "initialized_from.json").read_text())["loaded"] == ["encoder"]
+    checkpoints.Checkpoints(directory.checkpoints, first.agent).save(1, {"pretrain_step": 0}, Replay())
     resumed = fakes.build_agent(seed=3)
     before = weights(resumed.representation.module)
     transfer.start_from(tmp_path / "gone", resumed, directory, encoder_only=True, freeze=True)
     assert all(np.array_equal(a, b) for a, b in zip(before, weights(resumed.representation.module)))
     trained = {v.ref() for v in resumed.agent._model_variables}
     assert not any(v.ref() in trained for v in resumed.representation.module.encoder.variables)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_loads_again(source, tmp_path):
+    root, other = source
+    directory = run_dir.RunDir(tmp_path)
+    first = fakes.build_agent(seed=2)
+    transfer.record(transfer.start_from(root, first, directory, encoder_only=True, freeze=True), directory)
+    again = fakes.build_agent(seed=3)
+    transfer.start_from(root, again, directory, encoder_only=True, freeze=True)
+    assert same(again.representation.module.encoder, other.representation.module.encoder)
 
 
 def test_a_wholly_frozen_model_still_gives_its_losses(source, tmp_path):

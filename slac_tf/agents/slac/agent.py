@@ -114,7 +114,6 @@ class SlacAgent(tf_agent.TFAgent):
             train_sequence_length=sequence_length + 1,
             train_step_counter=train_step_counter,
         )
-        self._networks = networks
         self._model = networks.model
         self._critics = list(networks.critics)
         self._target_critics = list(networks.target_critics)
@@ -164,9 +163,9 @@ class SlacAgent(tf_agent.TFAgent):
     def _initialize(self) -> None:
         self._update_targets(1.0)
 
-    def _update_targets(self, tau: float) -> None:
+    def _update_targets(self, target_update_tau: float) -> None:
         for critic, target in zip(self._critics, self._target_critics):
-            common.soft_variables_update(critic.variables, target.variables, tau)
+            common.soft_variables_update(critic.variables, target.variables, target_update_tau)
 
     # Training.
 

@@ -11,6 +11,7 @@ from slac_tf import types
 from slac_tf.agents.slac import agent as slac_agent
 from slac_tf.agents.slac import networks
 from slac_tf.latent_models import base
+from slac_tf.networks import conv
 from slac_tf.policies import history_policy
 
 
@@ -70,6 +71,11 @@ def build_slac(
         raise ValueError(
             f"build_slac: observation holds {sorted(time_step_spec.observation)}, expected 'pixels': "
             "set the environment's observations = ('pixels',)"
+        )
+    frame = time_step_spec.observation["pixels"].shape.as_list()
+    if frame != [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]:
+        raise ValueError(
+            f"build_slac: frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64"
         )
     history_length = sequence_length if history_length is None else history_length
     if not 1 <= history_length <= sequence_length:

@@ -42,10 +42,10 @@ def test_policies_are_what_they_are_called(built):
 
 
 def test_targets_start_as_exact_copies(built):
-    nets = built.agent._networks
-    first, second = nets.critics
+    critics, targets = built.agent._critics, built.agent._target_critics
+    first, second = critics
     assert any(np.any(a.numpy() != b.numpy()) for a, b in zip(first.variables, second.variables))
-    for critic, target in zip(nets.critics, nets.target_critics):
+    for critic, target in zip(critics, targets):
         assert len(critic.variables) == len(target.variables) == 4
         for a, b in zip(critic.variables, target.variables):
             assert a is not b
