@@ -35,6 +35,18 @@ class Representation(NamedTuple):
     freeze: Callable[[Sequence[tf.Variable]], None]
 
 
+class Prioritization(NamedTuple):
+    """Sampling of replay by priority; the agent's loss info then has `extra['priorities']`, `[B] float32`.
+
+    Attributes:
+        exponent: Windows are sampled in proportion to their priority to the power of this.
+        importance_exponent: Of the weights that the agent is given to make up for it.
+    """
+
+    exponent: float
+    importance_exponent: float
+
+
 class BuiltAgent(NamedTuple):
     """All that the training loop knows of an agent, whichever agent it is.
 
@@ -47,12 +59,17 @@ class BuiltAgent(NamedTuple):
         report: Takes a trajectory `[B, length, …]` and optionally `context_frames`, returns videos
             `[B, length, H, W, 3] uint8` by name; None where the agent has no pictures to show.
         representation: What another run can start from; None where the agent has nothing of the kind.
+        trained_step: Index in the window of the step whose transition is trained on, which replay keeps
+            from being a reset; the last transition's where None.
+        prioritization: None where replay is sampled uniformly.
     """
 
     agent: tf_agent.TFAgent
     policies: Mapping[str, tf_policy.TFPolicy]
     sequence_length: int
     batch_size: int
-    pretraining: Optional[Pretraining]
-    report: Optional[Callable[..., Mapping[str, np.ndarray]]]
+    pretraining: Optional[Pretraining] = None
+    report: Optional[Callable[..., Mapping[str, np.ndarray]]] = None
     representation: Optional[Representation] = None
+    trained_step: Optional[int] = None
+    prioritization: Optional[Prioritization] = None

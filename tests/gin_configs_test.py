@@ -53,8 +53,10 @@ PAPER = {
     "train_eval.eval_interval_env_steps": 10_000,
     "train_eval.num_eval_episodes": 10,
 }
-# Bound to names that the other latent models share.
+# Bound to names that other agents and latent models share.
 MACROS = {
+    "build_slac.batch_size": "BATCH_SIZE/gin.macro.value",
+    "build_slac.hidden_sizes": "HIDDEN_SIZES/gin.macro.value",
     "TwoLayerModel.z1_size": "Z1_SIZE/gin.macro.value",
     "TwoLayerModel.z2_size": "Z2_SIZE/gin.macro.value",
     "TwoLayerModel.base_depth": "BASE_DEPTH/gin.macro.value",

@@ -1,8 +1,15 @@
-"""What an actor or a critic sees of the past."""
+"""What an actor or a critic sees of the past.
 
+`FeatureHistory` is what SLAC's actor sees. The others are called with the last observations of one kind,
+`[B, length, …]`, and give one vector each, `[B, size]`; whoever trains them owns their weights.
+"""
+
+from typing import Callable, Mapping, Sequence, Union
+
+import gin
 import tensorflow as tf
 
-from slac_tf.networks import conv
+from slac_tf.networks import conv, encoders
 from slac_tf.utils import images, masks
 
 
@@ -85,3 +92,168 @@ class FeatureHistory(tf.Module):
                 features[:, begin : step + 1], actions[:, begin:step], step_types[:, begin : step + 1]
             )
         )
+
+
+class State:
+    """The simulator's state as it is."""
+
+    observation = "state"
+    length = 1
+    variables: Sequence[tf.Variable] = ()
+    trainable_variables: Sequence[tf.Variable] = ()
+
+    def __init__(self, spec: tf.TensorSpec):
+        """Constructor.
+
+        Args:
+            spec: Of the state, `[S] float32`.
+        """
+        self.size = spec.shape.num_elements()
+
+    def __call__(self, states: tf.Tensor) -> tf.Tensor:
+        """Takes the state.
+
+        Args:
+            states: `[B, 1, S] float32`.
+
+        Returns:
+            `[B, S] float32`.
+        """
+        return states[:, 0]
+
+
+@gin.configurable
+class FrameFeatures(tf.Module):
+    """Features of each of the last frames side by side, all from one encoder (the paper's SAC from pixels)."""
+
+    observation = "pixels"
+
+    def __init__(
+        self,
+        encoder: Callable[[], encoders.FrameEncoder] = encoders.build_slac_encoder,
+        length: int = 4,
+        name: str = "frame_features",
+    ):
+        """Constructor.
+
+        Args:
+            encoder: Makes the encoder of a frame.
+            length: H, the number of frames.
+            name: Name.
+
+        Raises:
+            ValueError: If `length` is not positive.
+        """
+        super().__init__(name=name)
+        _check_length("FrameFeatures", length)
+        self.length = length
+        self._encoder = encoder()
+        self.size = length * self._encoder.feature_size
+
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Encodes.
+
+        Args:
+            frames: `[B, H, 64, 64, 3] uint8`.
+
+        Returns:
+            `[B, H * F] float32`.
+        """
+        features = self._encoder(images.to_float(frames))  # [B, H, F]
+        return tf.reshape(features, [-1, self.size])
+
+
+@gin.configurable
+class StackedFrames(tf.Module):
+    """Features of the last frames, stacked as channels of one image (Tassa et al. 2018)."""
+
+    observation = "pixels"
+
+    def __init__(
+        self,
+        encoder: Callable[..., encoders.FrameEncoder] = encoders.build_control_suite_encoder,
+        length: int = 3,
+        name: str = "stacked_frames",
+    ):
+        """Constructor.
+
+        Args:
+            encoder: Called with `channels=3 * length`.
+            length: H, the number of frames.
+            name: Name.
+
+        Raises:
+            ValueError: If `length` is not positive.
+        """
+        super().__init__(name=name)
+        _check_length("StackedFrames", length)
+        self.length = length
+        self._encoder = encoder(channels=3 * length)
+        self.size = self._encoder.feature_size
+
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Encodes.
+
+        Args:
+            frames: `[B, H, 64, 64, 3] uint8`.
+
+        Returns:
+            `[B, F] float32`.
+        """
+        frames = images.to_float(tf.transpose(frames, [0, 2, 3, 1, 4]))  # [B, 64, 64, H, 3]
+        return self._encoder(tf.reshape(frames, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3 * self.length]))
+
+
+Representation = Union[State, FrameFeatures, StackedFrames]
+
+
+def represent(observation_spec: Mapping[str, tf.TensorSpec], of_pixels: Callable[[], Representation]) -> Representation:
+    """The representation of pixels where they are observed, else of the state.
+
+    Args:
+        observation_spec: Of what the environment shows.
+        of_pixels: Makes the representation of pixels.
+
+    Returns:
+        The representation.
+
+    Raises:
+        ValueError: If there are neither frames of 64x64 nor a state.
+    """
+    if "pixels" in observation_spec:
+        frame = observation_spec["pixels"].shape.as_list()
+        if frame != [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]:
+            raise ValueError(f"frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64")
+        return of_pixels()
+    if "state" not in observation_spec:
+        raise ValueError(
+            f"observation holds {sorted(observation_spec)}, expected 'pixels' or 'state': set the environment's "
+            "observations = ('pixels',) or ('state',)"
+        )
+    return State(observation_spec["state"])
+
+
+def at(
+    representation: Representation,
+    observations: Mapping[str, tf.Tensor],
+    step_types: tf.Tensor,
+    step: tf.Tensor,
+) -> tf.Tensor:
+    """What is seen at one step of each window, as it would have been seen then.
+
+    Args:
+        representation: Of the observations.
+        observations: `[B, W, …]` each.
+        step_types: `[B, W] int32`.
+        step: `[B] int32`, at least `representation.length - 1`.
+
+    Returns:
+        `[B, size] float32`.
+    """
+    steps = masks.history_steps(step_types, step, representation.length)
+    return representation(tf.gather(observations[representation.observation], steps, axis=1, batch_dims=1))
+
+
+def _check_length(name: str, length: int) -> None:
+    if not isinstance(length, int) or length < 1:
+        raise ValueError(f"{name}.length: {length!r}, expected an integer of at least 1")

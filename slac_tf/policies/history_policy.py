@@ -65,10 +65,10 @@ class HistoryPolicy(tf_policy.TFPolicy):
         begins = time_step.is_first()  # [B]
         frame = time_step.observation["pixels"]
         if self._keep_features:
-            features = _push(policy_state["features"], self._representation.encode(frame), begins)
+            features = masks.push(policy_state["features"], self._representation.encode(frame), begins)
             seen = {"features": features}
         else:
-            frames = _push(policy_state["frames"], frame, begins)
+            frames = masks.push(policy_state["frames"], frame, begins)
             features = self._representation.encode(frames)
             seen = {"frames": frames}
         past = policy_state["actions"]
@@ -82,9 +82,3 @@ class HistoryPolicy(tf_policy.TFPolicy):
     def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
         # A SavedModel that holds a distribution does not load without TensorFlow Probability.
         raise NotImplementedError("HistoryPolicy gives actions, not distributions")
-
-
-def _push(history: tf.Tensor, new: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
-    """Drops the oldest entry of `[B, H, …]` for `new` `[B, …]`; where an episode begins, repeats `new`."""
-    new = new[:, tf.newaxis]
-    return masks.where(begins, tf.repeat(new, history.shape[1], axis=1), tf.concat([history[:, 1:], new], axis=1))

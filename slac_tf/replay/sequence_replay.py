@@ -1,10 +1,11 @@
 """Replay of overlapping windows of T+1 steps, on an in-process Reverb server."""
 
+import collections
 import os
 import pathlib
 import shutil
 import socket
-from typing import Iterator, Optional
+from typing import Any, Deque, Iterator, NamedTuple, Optional
 
 import numpy as np
 import psutil
@@ -25,12 +26,26 @@ class ReplayError(RuntimeError):
     """The replay server did not take or give data in time; the message says what it holds and needs."""
 
 
+class PrioritizedBatch(NamedTuple):
+    """A batch sampled by priority.
+
+    Attributes:
+        experience: Tensors `[B, T+1, …]`.
+        keys: Of the windows, for `update_priorities`, `[B] uint64`.
+        weights: Importance weights, 1 at the most, `[B] float32`.
+    """
+
+    experience: trajectory_lib.Trajectory
+    keys: tf.Tensor
+    weights: tf.Tensor
+
+
 class SequenceReplay:
-    """Windows of T+1 consecutive steps, stride 1, first in first out, sampled uniformly.
+    """Windows of T+1 consecutive steps, stride 1, first in first out, sampled uniformly or by priority.
 
     A window may begin in the previous episode: whoever reads it restarts at a FIRST step inside. Windows
-    whose last transition is a reset are left out. Frames stay as they are collected (uint8), compressed by
-    the server; overlapping windows share their storage.
+    in which the transition that is trained on is a reset are left out. Frames stay as they are collected
+    (uint8), compressed by the server; overlapping windows share their storage.
     """
 
     def __init__(
@@ -41,6 +56,8 @@ class SequenceReplay:
         capacity: int,
         directory: pathlib.Path,
         restore_from: Optional[pathlib.Path] = None,
+        trained_step: Optional[int] = None,
+        priority_exponent: Optional[float] = None,
         timeout_seconds: float = 60.0,
     ):
         """Starts the server.
@@ -51,13 +68,22 @@ class SequenceReplay:
             capacity: Windows to keep, which is about as many steps.
             directory: For the server's own files; emptied first.
             restore_from: A directory that `save` wrote.
+            trained_step: Index in the window of the step whose transition is trained on; T-1, the last
+                transition, where None.
+            priority_exponent: Windows are sampled in proportion to their priority to the power of this;
+                uniformly where None.
             timeout_seconds: Longest wait for a sample.
 
         Raises:
-            ValueError: If `restore_from` holds a replay of another capacity or other data.
+            ValueError: If `trained_step` is not a step that the window has a transition from, or
+                `restore_from` holds a replay of another capacity or other data.
         """
         self._data_spec = data_spec
         self._length = sequence_length + 1
+        trained_step = sequence_length - 1 if trained_step is None else trained_step
+        if not 0 <= trained_step < sequence_length:
+            raise ValueError(f"trained_step: {trained_step}, expected 0 to {sequence_length - 1}")
+        self._trained_step = trained_step
         self._capacity = capacity
         self._timeout_seconds = timeout_seconds
         self._flat_specs = tf.nest.flatten(data_spec)
@@ -68,7 +94,11 @@ class SequenceReplay:
         )
         table = reverb.Table(
             name=_TABLE,
-            sampler=reverb.selectors.Uniform(),
+            sampler=(
+                reverb.selectors.Uniform()
+                if priority_exponent is None
+                else reverb.selectors.Prioritized(priority_exponent)
+            ),
             remover=reverb.selectors.Fifo(),
             max_size=capacity,
             max_times_sampled=0,
@@ -88,9 +118,10 @@ class SequenceReplay:
                 f"replay in {restore_from}: capacity {info.max_size} and windows of {stored_length} steps, expected "
                 f"{capacity} and {self._length}: set them back, or start in another --root_dir"
             )
+        self._is_last: Deque[bool] = collections.deque([False], maxlen=self._length)  # of the steps appended
         self._writer = self._new_writer()
-        self._previous_is_last = False
         self._num_written = 0
+        self._highest_priority = 1.0  # that of new windows: each is likely to be sampled once soon
 
     def _new_writer(self) -> reverb.TrajectoryWriter:
         self._num_appended = 0
@@ -112,7 +143,7 @@ class SequenceReplay:
         Raises:
             ReplayError: If the server does not take data.
         """
-        if np.asarray(step.step_type) == ts.StepType.FIRST and not self._previous_is_last:
+        if np.asarray(step.step_type) == ts.StepType.FIRST and not self._is_last[-1]:
             self.flush()
             self._writer = self._new_writer()
         self._writer.append(
@@ -122,13 +153,13 @@ class SequenceReplay:
             ]
         )
         self._num_appended += 1
-        if self._num_appended >= self._length and not self._previous_is_last:
+        self._is_last.append(bool(np.asarray(step.step_type) == ts.StepType.LAST))
+        if self._num_appended >= self._length and not self._is_last[self._trained_step]:
             window = tf.nest.map_structure(lambda column: column[-self._length :], self._writer.history)
-            self._writer.create_item(table=_TABLE, priority=1.0, trajectory=window)
+            self._writer.create_item(table=_TABLE, priority=self._highest_priority, trajectory=window)
             self._num_written += 1
             if self._num_written % _ITEMS_BETWEEN_FLUSHES == 0:
                 self.flush(_ITEMS_BETWEEN_FLUSHES)
-        self._previous_is_last = bool(np.asarray(step.step_type) == ts.StepType.LAST)
 
     def flush(self, num_pending: int = 0) -> None:
         """Waits until at most `num_pending` windows are on their way to the server.
@@ -159,6 +190,41 @@ class SequenceReplay:
         Raises:
             ReplayError: If no batch comes within the timeout.
         """
+        for flat, _, _, _ in self._samples(batch_size):
+            yield self._pack(flat)
+
+    def sample_by_priority(self, batch_size: int, importance_exponent: float) -> Iterator[PrioritizedBatch]:
+        """Batches for ever, each window as likely as its priority makes it.
+
+        Args:
+            batch_size: B.
+            importance_exponent: Weights are 1 / (windows held x probability) to the power of this, divided
+                by the batch's highest (Schaul et al. 2016, Section 3.4).
+
+        Yields:
+            The batches.
+
+        Raises:
+            ReplayError: If no batch comes within the timeout.
+        """
+        for flat, keys, probabilities, sizes in self._samples(batch_size):
+            weights = (tf.cast(sizes, tf.float64) * probabilities) ** -importance_exponent
+            weights = tf.cast(weights / tf.reduce_max(weights), tf.float32)
+            yield PrioritizedBatch(self._pack(flat), keys, weights)
+
+    def update_priorities(self, keys: tf.Tensor, priorities: np.ndarray) -> None:
+        """Gives windows new priorities; those that were removed meanwhile are skipped.
+
+        Args:
+            keys: `[B] uint64`.
+            priorities: At least 0, `[B] float`.
+        """
+        values = [float(priority) for priority in priorities]
+        self._highest_priority = max(self._highest_priority, *values)
+        self._client.mutate_priorities(_TABLE, updates=dict(zip(keys.numpy().tolist(), values)))
+
+    def _samples(self, batch_size: int) -> Iterator[Any]:
+        """Batches of flat data, keys, probabilities and table sizes, a little ahead of their use."""
         self.flush()
         dataset = reverb.TrajectoryDataset.from_table_signature(
             server_address=f"localhost:{self._server.port}",
@@ -167,13 +233,17 @@ class SequenceReplay:
             num_workers_per_iterator=1,
             rate_limiter_timeout_ms=int(1000 * self._timeout_seconds),
         )
-        dataset = dataset.map(lambda sample: sample.data).batch(batch_size, drop_remainder=True).prefetch(1)
-        for flat in dataset:
-            yield tf.nest.pack_sequence_as(self._data_spec, tf.nest.flatten(flat))
+        dataset = dataset.map(
+            lambda sample: (sample.data, sample.info.key, sample.info.probability, sample.info.table_size)
+        )
+        yield from dataset.batch(batch_size, drop_remainder=True).prefetch(1)
         raise ReplayError(
             f"no sequence could be sampled within {self._timeout_seconds:.0f} s: replay holds {self.size} sequences "
             "and needs at least 1: collect more steps first (train_eval.initial_collect_agent_steps)"
         )
+
+    def _pack(self, flat: Any) -> trajectory_lib.Trajectory:
+        return tf.nest.pack_sequence_as(self._data_spec, tf.nest.flatten(flat))
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes all windows to a directory that must not exist; takes no space while Reverb keeps its own.

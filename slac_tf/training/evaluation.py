@@ -176,7 +176,7 @@ class Evaluator:
                 self._environment,
                 policy,
                 self._num_episodes,
-                record=name == "greedy",
+                record=name == "greedy" and "pixels" in self._environment.observation_spec(),
                 should_stop=should_stop,
             )
             if should_stop():
@@ -200,6 +200,8 @@ class Evaluator:
         return {name: float(values.mean()) for name, values in returns.items()}
 
     def _write_films(self, frames: np.ndarray, replay: sequence_replay.SequenceReplay, env_step: int) -> None:
+        if not len(frames):  # an agent that sees no pixels has none rendered; bin/play makes a film of it
+            return
         fps = frames_per_second(self._environment)
         gifs.write_mp4(self._directory.videos / f"env_step_{env_step:09d}.mp4", frames, fps)
         with self._metrics.writer("eval").as_default():

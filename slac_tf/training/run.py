@@ -8,10 +8,10 @@ from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from tf_agents.agents import tf_agent
 from tf_agents.drivers import py_driver
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
 from tf_agents.trajectories import time_step as ts
-from tf_agents.trajectories import trajectory as trajectory_lib
 
 from slac_tf import types
 from slac_tf.environments import pixels
@@ -141,7 +141,7 @@ class Run:
             return
         policy = py_tf_eager_policy.PyTFEagerPolicy(self._built.agent.collect_policy, use_tf_function=True)
         driver = self._driver(policy)
-        batches = self._replay.sample_batches(self._built.batch_size)
+        losses = self._losses()
         with self._progress("train", total, count.agent_step, "agent steps") as shown:
             while count.agent_step < total and not self._stop:
                 self._agent_step(driver, policy)
@@ -149,7 +149,7 @@ class Run:
                 updates = int(count.updates_owed)
                 count.updates_owed -= updates
                 for _ in range(updates):
-                    self._train_step(batches)
+                    self._train_step(next(losses))
                 notes = {"env": self._env_step, "ret": count.recent_return, "upd": self._train_steps}
                 shown.update(count.agent_step, self._step_counts(updates), notes)
                 if self._evaluation_is_due:
@@ -170,8 +170,22 @@ class Run:
             self._policy_state = () if policy is None else policy.get_initial_state(1)
         self._time_step, self._policy_state = driver.run(self._time_step, self._policy_state)
 
-    def _train_step(self, batches: Iterator[trajectory_lib.Trajectory]) -> None:
-        values = self._checked(self._built.agent.train(next(batches)))
+    def _losses(self) -> Iterator[tf_agent.LossInfo]:
+        """Makes a train step each time it is asked for one."""
+        built, prioritization = self._built, self._built.prioritization
+        if prioritization is None:
+            for experience in self._replay.sample_batches(built.batch_size):
+                yield built.agent.train(experience)
+            return
+        for batch in self._replay.sample_by_priority(built.batch_size, prioritization.importance_exponent):
+            loss_info = built.agent.train(batch.experience, batch.weights)
+            extra = dict(loss_info.extra)
+            priorities = extra.pop("priorities")
+            yield loss_info._replace(extra=extra)
+            self._replay.update_priorities(batch.keys, priorities.numpy())  # after the losses were checked
+
+    def _train_step(self, loss_info: tf_agent.LossInfo) -> None:
+        values = self._checked(loss_info)
         if self._train_steps % self._settings.summary_interval_train_steps == 0:
             scalars = {f"Losses/{name}": value for name, value in values.items()}
             if self._counters.recent_returns:
@@ -180,7 +194,7 @@ class Run:
             returns = {"return": self._counters.recent_return if self._counters.recent_returns else None}
             self._metrics.line("train", {**self._position(), **returns, **values})
 
-    def _checked(self, loss_info: Any) -> Mapping[str, float]:
+    def _checked(self, loss_info: tf_agent.LossInfo) -> Mapping[str, float]:
         """All losses as numbers, if they are."""
         values = {"loss": float(loss_info.loss), **{name: float(x) for name, x in loss_info.extra.items()}}
         for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):  # the sum comes last

@@ -129,6 +129,8 @@ def train_eval(
         capacity=replay_capacity,
         directory=directory.replay,
         restore_from=None if found is None else found.replay,
+        trained_step=built.trained_step,
+        priority_exponent=None if built.prioritization is None else built.prioritization.exponent,
     )
     writer = metrics.MetricsWriter(directory)
     evaluator = evaluation.Evaluator(

@@ -52,3 +52,37 @@ def hide_before_first(features: tf.Tensor, actions: tf.Tensor, step_types: tf.Te
     features = tf.gather(features, tf.maximum(steps, first), axis=1, batch_dims=1)
     known = tf.cast(steps[: length - 1] >= first, actions.dtype)  # [B, H-1]
     return features, actions * known[..., tf.newaxis]
+
+
+def history_steps(step_types: tf.Tensor, step: tf.Tensor, length: int) -> tf.Tensor:
+    """Steps of a window that make up the history which a policy would have had at one of them.
+
+    Steps before the first one of the episode repeat that one.
+
+    Args:
+        step_types: `[B, W] int32`.
+        step: The history's last step, `[B] int32`, at least `length - 1`.
+        length: H.
+
+    Returns:
+        Indices into the window, `[B, H] int32`.
+    """
+    steps = tf.range(step_types.shape[1])  # [W]
+    begins = is_first(step_types) & (steps <= step[:, tf.newaxis])
+    first = tf.reduce_max(tf.where(begins, steps, 0), axis=1, keepdims=True)  # [B, 1]
+    return tf.maximum(step[:, tf.newaxis] + tf.range(1 - length, 1), first)
+
+
+def push(history: tf.Tensor, new: tf.Tensor, begins: tf.Tensor) -> tf.Tensor:
+    """Drops the oldest entry of a history for a new one; where an episode begins, repeats the new one.
+
+    Args:
+        history: `[B, H, …]`.
+        new: `[B, …]`.
+        begins: Whether an episode begins with the new one, `[B] bool`.
+
+    Returns:
+        `[B, H, …]`.
+    """
+    new = new[:, tf.newaxis]
+    return where(begins, tf.repeat(new, history.shape[1], axis=1), tf.concat([history[:, 1:], new], axis=1))

@@ -13,6 +13,7 @@ from slac_tf.agents.slac import networks
 from slac_tf.latent_models import base
 from slac_tf.networks import conv
 from slac_tf.policies import history_policy
+from slac_tf.utils import optimizers
 
 
 @gin.configurable
@@ -91,10 +92,10 @@ def build_slac(
         action_spec,
         nets,
         slac_agent.SlacOptimizers(
-            model=_adam(model_learning_rate),
-            critic=_adam(critic_learning_rate),
-            actor=_adam(actor_learning_rate),
-            alpha=_adam(alpha_learning_rate),
+            model=optimizers.adam(model_learning_rate),
+            critic=optimizers.adam(critic_learning_rate),
+            actor=optimizers.adam(actor_learning_rate),
+            alpha=optimizers.adam(alpha_learning_rate),
         ),
         sequence_length=sequence_length,
         model_batch_size=model_batch_size,
@@ -128,8 +129,3 @@ def build_slac(
         report=agent.report,
         representation=types.Representation(nets.model, agent.freeze),
     )
-
-
-def _adam(learning_rate: float) -> tf.keras.optimizers.Optimizer:
-    # The legacy class updates each variable with one fused operation. Epsilon is TensorFlow 1's default.
-    return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8)

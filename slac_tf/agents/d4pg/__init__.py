@@ -1,0 +1,1 @@
+"""Distributed distributional deterministic policy gradients."""

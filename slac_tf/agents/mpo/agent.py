@@ -1,0 +1,251 @@
+"""Maximum a posteriori policy optimisation (Abdolmaleki et al. 2018a, 2018b)."""
+
+from typing import Dict, List, NamedTuple, Optional
+
+import tensorflow as tf
+from tf_agents.agents import tf_agent
+from tf_agents.policies import tf_policy
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectory_lib
+from tf_agents.typing import types
+from tf_agents.utils import common
+
+from slac_tf.agents.mpo import networks as mpo_networks
+from slac_tf.losses import mpo, n_step
+from slac_tf.networks import representations
+from slac_tf.utils import optimizers, targets
+
+_DUAL_FLOOR = -18.0  # of what softplus makes a multiplier
+_DUAL_MIN = 1e-8
+
+
+class Bounds(NamedTuple):
+    """Bounds of the KL divergences, in nats.
+
+    Attributes:
+        e_step: Of the non-parametric policy.
+        mean: Of the policy's mean, a dimension.
+        std: Of the policy's standard deviation, a dimension.
+    """
+
+    e_step: float
+    mean: float
+    std: float
+
+
+class LearningRates(NamedTuple):
+    """Adam's, for each group of variables.
+
+    Attributes:
+        critic: Of critic and encoder.
+        actor: Of the actor.
+        dual: Of temperature and multipliers.
+    """
+
+    critic: float
+    actor: float
+    dual: float
+
+
+class _Dual(tf.Module):
+    """η and the two α, each softplus of a variable."""
+
+    def __init__(self, action_size: int):
+        super().__init__(name="dual")
+        self.log_temperature = tf.Variable(1.0, name="log_temperature")
+        self.log_alpha_mean = tf.Variable(tf.fill([action_size], 1.0), name="log_alpha_mean")
+        self.log_alpha_std = tf.Variable(tf.fill([action_size], 10.0), name="log_alpha_std")
+
+    def clip(self) -> None:
+        """Keeps the variables where softplus still has a gradient."""
+        for variable in self.trainable_variables:
+            variable.assign(tf.maximum(variable, _DUAL_FLOOR))
+
+
+def _positive(variable: tf.Variable) -> tf.Tensor:
+    return tf.nn.softplus(variable) + _DUAL_MIN
+
+
+class MpoAgent(tf_agent.TFAgent):
+    """MPO with an n-step critic.
+
+    Replayed windows hold H+n steps, H the frames that are seen. Variables trained by each loss: the critic
+    loss trains critic and encoder, the policy loss the actor, the dual loss η, α_μ and α_Σ; the target
+    networks, encoder among them, are copied now and then.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: ts.TimeStep,
+        action_spec: types.NestedTensorSpec,
+        networks: mpo_networks.MpoNetworks,
+        target_networks: mpo_networks.MpoNetworks,
+        *,
+        policy: tf_policy.TFPolicy,
+        collect_policy: tf_policy.TFPolicy,
+        learning_rates: LearningRates,
+        clip_norm: float,
+        bounds: Bounds,
+        num_samples: int,
+        num_steps: int,
+        gamma: float,
+        target_update_period: int,
+        train_step_counter: tf.Variable,
+        name: str = "mpo_agent",
+    ):
+        """Constructor.
+
+        Args:
+            time_step_spec: Its observation holds what the representation reads.
+            action_spec: `[A] float32` in [-1, 1].
+            networks: The networks, built.
+            target_networks: The same, for the delayed copies.
+            policy: The mean of π.
+            collect_policy: A sample of π.
+            learning_rates: Of each group of variables.
+            clip_norm: Global norm that gradients of critic and actor are clipped to.
+            bounds: Of the KL divergences.
+            num_samples: N, actions a state in the E-step.
+            num_steps: n, rewards in the critic's target.
+            gamma: Discount factor of an agent step.
+            target_update_period: Train steps between copies to the target networks.
+            train_step_counter: Incremented by each `train`.
+            name: Name.
+        """
+        length = networks.representation.length
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy=policy,
+            collect_policy=collect_policy,
+            train_sequence_length=length + num_steps,
+            train_step_counter=train_step_counter,
+        )
+        self._networks = networks
+        self._target = target_networks
+        self._step = length - 1  # of the window: the one that is trained on
+        self._bounds = bounds
+        self._num_samples = num_samples
+        self._num_steps = num_steps
+        self._gamma = gamma
+        self._target_update_period = target_update_period
+        self._dual = _Dual(action_spec.shape.num_elements())
+        self._critic_optimizer = optimizers.adam(learning_rates.critic, self._critic_variables, clip_norm)
+        self._actor_optimizer = optimizers.adam(learning_rates.actor, networks.actor.trainable_variables, clip_norm)
+        self._dual_optimizer = optimizers.adam(learning_rates.dual, self._dual.trainable_variables)
+        self._compiled_train = common.function(self._train_step)
+
+    @property
+    def _critic_variables(self) -> List[tf.Variable]:
+        return [*self._networks.critic.trainable_variables, *self._networks.representation.trainable_variables]
+
+    def _initialize(self) -> None:
+        targets.copy_periodically(tf.constant(0), 1, self._networks.variables, self._target.variables)
+
+    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+        return self._compiled_train(experience, weights)
+
+    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+        weights = tf.constant(1.0) if weights is None else weights  # scalar or [B]
+        first = self._step
+        returns = n_step.n_step(
+            experience.reward[:, first : first + self._num_steps],
+            experience.discount[:, first : first + self._num_steps],
+            experience.step_type[:, first + 1 : first + 1 + self._num_steps],
+            self._gamma,
+        )
+        # The E-step's samples at the state after the return give the critic its target, too.
+        later = representations.at(
+            self._target.representation, experience.observation, experience.step_type, first + returns.steps
+        )
+        actions = self._target.actor.samples(later, self._num_samples)  # [N, B, A]
+        qs = self._target_qs(later, actions)  # [N, B]
+
+        with tf.GradientTape() as critic_tape:
+            critic_losses, extra = self.critic_loss(experience, returns, tf.reduce_mean(qs, axis=0))
+            critic_loss = tf.reduce_mean(weights * critic_losses)
+        with tf.GradientTape(persistent=True) as policy_tape:
+            policy_loss, dual_loss, policy_extra = self.policy_loss(later, actions, qs)
+
+        steps = (
+            (self._critic_optimizer, critic_tape, critic_loss, self._critic_variables),
+            (self._actor_optimizer, policy_tape, policy_loss, self._networks.actor.trainable_variables),
+            (self._dual_optimizer, policy_tape, dual_loss, self._dual.trainable_variables),
+        )
+        gradients = [tape.gradient(loss, variables) for _, tape, loss, variables in steps]
+        for (optimizer, _, _, variables), gradient in zip(steps, gradients):
+            optimizer.apply_gradients(zip(gradient, variables))
+        self._dual.clip()
+        self.train_step_counter.assign_add(1)
+        targets.copy_periodically(
+            self.train_step_counter, self._target_update_period, self._networks.variables, self._target.variables
+        )
+        extra = {
+            **extra,
+            **policy_extra,
+            "critic_loss": critic_loss,
+            "policy_loss": policy_loss,
+            "dual_loss": dual_loss,
+        }
+        return tf_agent.LossInfo(critic_loss + policy_loss + dual_loss, extra)
+
+    def _target_qs(self, seen: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        """Target critic's values of N actions a state: `[B, S]`, `[N, B, A]` to `[N, B]`."""
+        flat = tf.reshape(actions, [-1, actions.shape[-1]])  # [N * B, A]
+        qs = self._target.critic(tf.tile(seen, [self._num_samples, 1]), flat)
+        return tf.reshape(qs, [self._num_samples, -1])
+
+    def critic_loss(
+        self, experience: trajectory_lib.Trajectory, returns: n_step.NStep, next_value: tf.Tensor
+    ) -> "tuple[tf.Tensor, Dict[str, tf.Tensor]]":
+        """½ (Q(s, a) - R⁽ⁿ⁾ - γⁿ d mean_j Q̄(s', a_j))². Trains critic and encoder.
+
+        Args:
+            experience: `[B, H+n, …]`.
+            returns: The n-step returns.
+            next_value: Target value of the state after them, `[B] float32`.
+
+        Returns:
+            The loss `[B]` and means to log.
+        """
+        steps = tf.fill(tf.shape(experience.step_type)[:1], self._step)
+        seen = representations.at(self._networks.representation, experience.observation, experience.step_type, steps)
+        q = self._networks.critic(seen, experience.action[:, self._step])
+        target = returns.returns + returns.discount * next_value
+        extra = {"q_mean": tf.reduce_mean(q), "q_target_mean": tf.reduce_mean(target)}
+        return mpo.critic_loss(q, target), extra
+
+    def policy_loss(
+        self, seen: tf.Tensor, actions: tf.Tensor, qs: tf.Tensor
+    ) -> "tuple[tf.Tensor, tf.Tensor, Dict[str, tf.Tensor]]":
+        """E-step and M-step. The first loss trains the actor, the second one temperature and multipliers.
+
+        Args:
+            seen: States as the target encoder sees them, `[B, S] float32`.
+            actions: Samples of the target policy, `[N, B, A] float32`.
+            qs: Target critic's values of them, `[N, B] float32`.
+
+        Returns:
+            Two scalar losses and means to log.
+        """
+        temperature = _positive(self._dual.log_temperature)
+        weights = mpo.e_step_weights(qs, temperature)
+        temperature_loss = tf.reduce_mean(mpo.temperature_loss(qs, temperature, self._bounds.e_step))
+        policy, target = self._networks.actor(seen), self._target.actor(seen)
+        m_step_loss = tf.reduce_mean(mpo.m_step_loss(policy, target, actions, weights))
+        kl = mpo.kl_by_dimension(policy, target)
+        kl_mean, kl_std = tf.reduce_mean(kl.mean, axis=0), tf.reduce_mean(kl.std, axis=0)  # [A]
+        penalty_mean, dual_mean = mpo.trust_region_loss(
+            kl_mean, _positive(self._dual.log_alpha_mean), self._bounds.mean
+        )
+        penalty_std, dual_std = mpo.trust_region_loss(kl_std, _positive(self._dual.log_alpha_std), self._bounds.std)
+        extra = {
+            "temperature": temperature,
+            "e_step_kl": tf.reduce_mean(mpo.e_step_kl(weights)),
+            "kl_mean": tf.reduce_sum(kl_mean),
+            "kl_std": tf.reduce_sum(kl_std),
+            "policy_std": tf.reduce_mean(policy.scale),
+            "alpha_mean": tf.reduce_mean(_positive(self._dual.log_alpha_mean)),
+            "alpha_std": tf.reduce_mean(_positive(self._dual.log_alpha_std)),
+        }
+        return m_step_loss + penalty_mean + penalty_std, temperature_loss + dual_mean + dual_std, extra

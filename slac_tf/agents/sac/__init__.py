@@ -1,0 +1,1 @@
+"""Soft actor-critic without a latent model, from state and from pixels."""

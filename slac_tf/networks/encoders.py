@@ -1,0 +1,118 @@
+"""Encoders of 64x64 frames for agents without a latent model, by the names that gin files use."""
+
+from typing import Callable, Protocol, Sequence, Tuple
+
+import gin
+import tensorflow as tf
+
+from slac_tf.networks import conv
+
+
+class FrameEncoder(Protocol):
+    """Frames `[…, 64, 64, C] float32` in [0, 1] to features `[…, feature_size] float32`."""
+
+    feature_size: int
+
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Encodes frames."""
+        ...
+
+
+class ConvolutionStack(tf.Module):
+    """Layers one after the other; the last map, flattened, is the features."""
+
+    def __init__(self, layers: Sequence[tf.keras.layers.Layer], channels: int, name: str):
+        super().__init__(name=name)
+        self._channels = channels
+        self._layers = list(layers)
+        self.feature_size = self._map(tf.zeros([1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, channels])).shape.num_elements()
+
+    def _map(self, frames: tf.Tensor) -> tf.Tensor:
+        for layer in self._layers:
+            frames = layer(frames)
+        return frames
+
+    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
+        """Encodes frames.
+
+        Args:
+            frames: `[…, 64, 64, channels] float32` in [0, 1].
+
+        Returns:
+            Features `[…, feature_size] float32`.
+        """
+        leading = tf.shape(frames)[:-3]
+        # […, 64, 64, C] -> [N, 64, 64, C] -> [N, h, w, c]
+        maps = self._map(tf.reshape(frames, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, self._channels]))
+        features = tf.reshape(maps, tf.concat([leading, [self.feature_size]], axis=0))
+        return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
+
+
+@gin.configurable
+def build_slac_encoder(base_depth: int = 32) -> conv.Encoder:
+    """SLAC's own encoder of a frame, 256 features: equal capacity (Appendix B).
+
+    Args:
+        base_depth: Channels of the first layer.
+
+    Returns:
+        The encoder.
+    """
+    return conv.Encoder(base_depth)
+
+
+@gin.configurable
+def build_strided_encoder(base_depth: int = 32, channels: int = 3) -> ConvolutionStack:
+    """Three 4x4 convolutions of stride 2, SAME, ReLU: 2048 features (published code of SLAC).
+
+    Args:
+        base_depth: Channels of every layer.
+        channels: Of the input.
+
+    Returns:
+        The encoder.
+    """
+    layers = _convolutions([(4, 2)] * 3, base_depth, "same", tf.nn.relu)
+    return ConvolutionStack(layers, channels, name="strided_encoder")
+
+
+@gin.configurable
+def build_control_suite_encoder(base_depth: int = 32, channels: int = 3) -> ConvolutionStack:
+    """Two 3x3 convolutions, the first of stride 2, VALID, ELU: 26,912 features (Tassa et al. 2018).
+
+    Args:
+        base_depth: Channels of both layers.
+        channels: Of the input.
+
+    Returns:
+        The encoder.
+    """
+    layers = _convolutions([(3, 2), (3, 1)], base_depth, "valid", tf.nn.elu)
+    return ConvolutionStack(layers, channels, name="control_suite_encoder")
+
+
+@gin.configurable
+def build_max_pool_encoder(base_depth: int = 32, channels: int = 3) -> ConvolutionStack:
+    """Two times a 3x3 convolution with ReLU and 2x2 max pooling: 8192 features (published code of SLAC).
+
+    Args:
+        base_depth: Channels of both layers.
+        channels: Of the input.
+
+    Returns:
+        The encoder.
+    """
+    layers = []
+    for convolution in _convolutions([(3, 1)] * 2, base_depth, "same", tf.nn.relu):
+        layers += [convolution, tf.keras.layers.MaxPool2D(2, 2)]
+    return ConvolutionStack(layers, channels, name="max_pool_encoder")
+
+
+def _convolutions(
+    sizes: Sequence[Tuple[int, int]], depth: int, padding: str, activation: Callable[[tf.Tensor], tf.Tensor]
+) -> Sequence[tf.keras.layers.Layer]:
+    """A layer for each pair of kernel size and stride."""
+    return [
+        tf.keras.layers.Conv2D(depth, kernel, strides=stride, padding=padding, activation=activation)
+        for kernel, stride in sizes
+    ]
