@@ -14,7 +14,7 @@ _GIN_BINDINGS = flags.DEFINE_multi_string(
 _ROOT_DIR = flags.DEFINE_string(
     "root_dir",
     None,
-    "The run's directory; logs/<first gin file>/seed<seed> where not given. The same resumes.",
+    "The run's directory; logs/<names of the gin files>/seed<seed> where not given. The same resumes.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the run.", lower_bound=0)
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     # These import TensorFlow.
     from slac_tf.training import configuration, run, run_dir, train_eval
 
-    name = pathlib.Path(_GIN_FILES.value[0]).stem
+    name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
     root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
     building = True
 

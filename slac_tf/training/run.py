@@ -149,7 +149,7 @@ class Run:
                 updates = int(count.updates_owed)
                 count.updates_owed -= updates
                 for _ in range(updates):
-                    self._train_step(next(losses))
+                    self._train_step(losses)
                 notes = {"env": self._env_step, "ret": count.recent_return, "upd": self._train_steps}
                 shown.update(count.agent_step, self._step_counts(updates), notes)
                 if self._evaluation_is_due:
@@ -184,8 +184,17 @@ class Run:
             yield loss_info._replace(extra=extra)
             self._replay.update_priorities(batch.keys, priorities.numpy())  # after the losses were checked
 
-    def _train_step(self, loss_info: tf_agent.LossInfo) -> None:
-        values = self._checked(loss_info)
+    def _train_step(self, losses: Iterator[tf_agent.LossInfo]) -> None:
+        try:
+            values = self._checked(next(losses))
+        except tf.errors.InvalidArgumentError as error:
+            if "inf or nan" not in error.message:
+                raise
+            reason = error.message.splitlines()[0]  # an agent of TF-Agents stops by itself
+            raise NonFiniteLossError(
+                f"{reason} at train step {self._train_steps}, env step {self._env_step}, expected a finite number; "
+                + self._what_is_kept()
+            ) from error
         if self._train_steps % self._settings.summary_interval_train_steps == 0:
             scalars = {f"Losses/{name}": value for name, value in values.items()}
             if self._counters.recent_returns:

@@ -101,7 +101,7 @@ def make_state_networks(
             action_spec,
             preprocessing_combiner=tf.keras.layers.Lambda(lambda observation: observation["state"]),
             fc_layer_params=tuple(hidden_sizes),
-            kernel_initializer=tf.keras.initializers.GlorotUniform(),
+            kernel_initializer="glorot_uniform",
             continuous_projection_net=projection,
             name="actor",
         ),

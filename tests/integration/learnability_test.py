@@ -1,0 +1,119 @@
+"""Each baseline learns to drive a point to a target, from pixels; with a loss turned around it does not."""
+
+import pathlib
+from typing import NamedTuple, Tuple
+
+import point_task  # noqa: F401  registers load_point
+import pytest
+
+from slac_tf.agents.sac import agent as sac_agent
+from slac_tf.losses import dpg, mpo, sac
+from slac_tf.training import configuration, train_eval
+
+# Random actions get 4 to 7 of 20, the way straight to the target 17 to 18.
+SOLVED = 11.0
+COMMON = (
+    "BASE_DEPTH = 4",
+    "BATCH_SIZE = 32",
+    "HIDDEN_SIZES = (64, 64)",
+    "CRITIC_HIDDEN_SIZES = (64, 64)",
+    "train_eval.load_environment = @load_point",
+    "load_point.observations = %OBSERVATIONS",
+    "train_eval.initial_collect_agent_steps = 500",
+    "train_eval.replay_capacity = 10000",
+    "train_eval.eval_interval_env_steps = 1000000",  # once before training and once after it
+    "train_eval.num_eval_episodes = 10",
+)
+SMALL_STACK = (
+    "StackedFrames.length = 1",  # the task has no velocities
+    "StackedFrames.encoder = @build_strided_encoder",
+    "build_strided_encoder.base_depth = 4",
+)
+
+
+class Case(NamedTuple):
+    agent_steps: int
+    bindings: Tuple[str, ...]
+
+
+CASES = {
+    "sac_state": Case(
+        2000, ("build_sac_state.critic_learning_rate = 1e-3", "build_sac_state.actor_learning_rate = 1e-3")
+    ),
+    "sac_pixels": Case(
+        2000,
+        (
+            "build_sac_pixels.critic_learning_rate = 1e-3",
+            "build_sac_pixels.actor_learning_rate = 1e-3",
+            "build_sac_pixels.initial_alpha = 0.1",
+            "FrameFeatures.length = 2",
+        ),
+    ),
+    "mpo": Case(
+        2500,
+        (
+            *SMALL_STACK,
+            "build_mpo.critic_learning_rate = 1e-3",
+            "build_mpo.actor_learning_rate = 1e-3",
+            "build_mpo.gamma = 0.9",
+            "build_mpo.num_steps = 3",
+            "build_mpo.target_update_period = 20",
+            "build_mpo.epsilon_mean = 0.05",
+            "build_mpo.epsilon_std = 1e-3",
+        ),
+    ),
+    "d4pg": Case(
+        3000,
+        (
+            *SMALL_STACK,
+            "build_d4pg.critic_learning_rate = 1e-3",
+            "build_d4pg.actor_learning_rate = 1e-3",
+            "build_d4pg.gamma = 0.9",
+            "build_d4pg.num_steps = 3",
+            "build_d4pg.target_update_period = 20",
+            "build_d4pg.num_atoms = 31",
+            "build_d4pg.min_value = -5.0",
+            "build_d4pg.max_value = 10.0",
+            "build_d4pg.exploration_scales = (0.1, 0.3, 0.6)",
+            "build_d4pg.priority_exponent = 0.6",
+        ),
+    ),
+}
+
+
+def run(name: str, agent_steps: int, root: pathlib.Path) -> float:
+    """Return of the greedy policy after so many agent steps, 500 of them random."""
+    bindings = [*COMMON, *CASES[name].bindings, f"train_eval.num_env_steps = {agent_steps}"]
+    config = configuration.load(["gin_configs/slac.gin", f"gin_configs/agents/{name}.gin"], bindings)
+    return train_eval.train_eval(root, 0, config, lambda: None).greedy_return
+
+
+def turn_around(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes an agent prefer what its critic thinks worst."""
+    if name == "sac_state":
+        right = sac_agent.StateSacAgent.actor_loss
+        monkeypatch.setattr(sac_agent.StateSacAgent, "actor_loss", lambda *args, **kwargs: -right(*args, **kwargs))
+    elif name == "sac_pixels":
+        right_loss = sac.actor_loss
+        monkeypatch.setattr(
+            sac, "actor_loss", lambda qs, log_prob, alpha: right_loss([-q for q in qs], log_prob, alpha)
+        )
+    elif name == "mpo":
+        right_weights = mpo.e_step_weights
+        monkeypatch.setattr(mpo, "e_step_weights", lambda qs, temperature: right_weights(-qs, temperature))
+    else:
+        right_gradient = dpg.actor_loss
+        monkeypatch.setattr(dpg, "actor_loss", lambda *args: -right_gradient(*args))
+
+
+@pytest.mark.expensive
+@pytest.mark.parametrize("name", CASES)
+def test_learns(name, tmp_path):
+    assert run(name, CASES[name].agent_steps, tmp_path) > SOLVED
+
+
+@pytest.mark.expensive
+@pytest.mark.parametrize("name", CASES)
+def test_a_loss_turned_around_does_not(name, tmp_path, monkeypatch):
+    turn_around(name, monkeypatch)
+    assert run(name, 1500, tmp_path) < SOLVED
