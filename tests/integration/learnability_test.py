@@ -46,7 +46,7 @@ CASES = {
             "build_sac_pixels.critic_learning_rate = 1e-3",
             "build_sac_pixels.actor_learning_rate = 1e-3",
             "build_sac_pixels.initial_alpha = 0.1",
-            "FrameFeatures.length = 2",
+            "FrameFeatures.length = 1",
         ),
     ),
     "mpo": Case(

@@ -222,3 +222,152 @@ def test_the_server_listens_on_loopback_only(make_replay):
                 devices.append(sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16))
     assert devices
     assert set(devices) == {b"lo\0"}
+
+
+@pytest.mark.parametrize(
+    ("trained_step", "left_out"),
+    [
+        # Of the windows that begin at 0 to 19, steps 5, 11 and 17 being of type LAST.
+        (0, {5, 11, 17}),
+        (1, {4, 10, 16}),
+        (2, {3, 9, 15}),  # the last transition: the default
+        (None, {3, 9, 15}),
+    ],
+)
+def test_windows_whose_trained_step_is_a_last_one_are_left_out(make_replay, trained_step, left_out):
+    replay = make_replay(trained_step=trained_step)
+    collect(replay, 20)
+    windows = all_windows(replay)
+    assert sorted(windows) == sorted(set(range(20)) - left_out)
+    assert replay.size == 17
+    index = SEQUENCE_LENGTH - 1 if trained_step is None else trained_step
+    for begin, window in windows.items():
+        assert window.step_type[index] != LAST
+        np.testing.assert_array_equal(fakes.counts(window.observation["pixels"]), np.arange(begin, begin + 4))
+
+
+def test_the_trained_step_of_a_new_stream(make_replay):
+    replay = make_replay(trained_step=0)
+    environment = fakes.CountingEnvironment(length=4)
+    collect(replay, 3, environment)  # frames 0 to 2, no window yet
+    collect(replay, 6, environment)  # a reset in mid-episode: frames 4 to 10, 8 of type LAST
+    assert sorted(all_windows(replay)) == [4, 5, 6, 7]  # 7 to 10: its second step is the LAST one
+    collect(replay, 6, environment)  # frames 12 to 18, 16 of type LAST
+    assert sorted(set(all_windows(replay)) - {4, 5, 6, 7}) == [12, 13, 14, 15]
+
+
+@pytest.mark.parametrize("trained_step", [-1, SEQUENCE_LENGTH, SEQUENCE_LENGTH + 1])
+def test_a_trained_step_without_a_transition_is_refused(make_replay, trained_step):
+    with pytest.raises(ValueError, match=f"trained_step: {trained_step}, expected 0 to {SEQUENCE_LENGTH - 1}"):
+        make_replay(trained_step=trained_step)
+
+
+def prioritized_keys(replay):
+    """Keys of all windows by the number of their first frame."""
+    keys = {}
+    batches = replay.sample_by_priority(50, 1.0)
+    for _ in range(20):
+        batch = next(batches)
+        keys.update(zip(fakes.counts(batch.experience.observation["pixels"])[:, 0].tolist(), batch.keys.numpy()))
+    return keys
+
+
+def set_priorities(replay, keys, priorities):
+    replay.update_priorities(tf.constant(keys, tf.uint64), np.asarray(priorities, np.float32))
+
+
+def sampled(replay, num_batches=30, importance_exponent=1.0):
+    """First frames and weights of that many batches of 100, `[N, 100]` each."""
+    batches = replay.sample_by_priority(100, importance_exponent)
+    result = [next(batches) for _ in range(num_batches)]
+    begins = np.stack([fakes.counts(batch.experience.observation["pixels"])[:, 0] for batch in result])
+    return begins, np.stack([batch.weights.numpy() for batch in result])
+
+
+@pytest.fixture
+def prioritized(make_replay):
+    """Five windows and their keys, one after the other."""
+
+    def make(priority_exponent):
+        replay = make_replay(priority_exponent=priority_exponent)
+        collect(replay, 8, fakes.CountingEnvironment(length=100))
+        keys = prioritized_keys(replay)
+        assert sorted(keys) == [0, 1, 2, 3, 4]
+        return replay, [keys[begin] for begin in range(5)]
+
+    return make
+
+
+def test_new_windows_are_all_alike(prioritized):
+    replay, keys = prioritized(0.6)
+    assert len(set(keys)) == 5
+    begins, weights = sampled(replay)
+    # 600 each, with a deviation of 22.
+    assert np.all(np.abs(np.bincount(begins.ravel(), minlength=5) - 600) < 110)
+    np.testing.assert_allclose(weights, 1.0, rtol=1e-6)
+    assert weights.dtype == np.float32
+
+
+@pytest.mark.parametrize(("exponent", "beta"), [(1.0, 1.0), (0.5, 0.4), (0.0, 1.0)])
+def test_windows_are_sampled_in_proportion_to_powers_of_priorities(prioritized, exponent, beta):
+    replay, keys = prioritized(exponent)
+    priorities = np.array([1.0, 16.0, 4.0, 9.0, 25.0])
+    set_priorities(replay, keys, priorities)
+    probabilities = priorities**exponent / np.sum(priorities**exponent)
+    begins, weights = sampled(replay, importance_exponent=beta)
+    counts = np.bincount(begins.ravel(), minlength=5)
+    deviations = np.sqrt(3000 * probabilities * (1 - probabilities))
+    assert np.all(np.abs(counts - 3000 * probabilities) < 5 * deviations)
+    # Weights: (N p)^-beta, N = 5 windows, over the highest of the batch.
+    expected = (5 * probabilities[begins]) ** -beta
+    np.testing.assert_allclose(weights, expected / np.max(expected, axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_a_window_of_priority_zero_is_not_sampled(prioritized):
+    replay, keys = prioritized(0.6)
+    set_priorities(replay, keys[:2], [0.0, 1e-12])
+    begins, weights = sampled(replay, num_batches=10)
+    assert set(begins.ravel()) == {2, 3, 4}
+    np.testing.assert_allclose(weights, 1.0, rtol=1e-5)
+
+
+def test_a_window_of_very_high_priority_is_sampled_nearly_always(prioritized):
+    replay, keys = prioritized(1.0)
+    set_priorities(replay, keys[3:4], [1e6])
+    begins, weights = sampled(replay, num_batches=10)
+    assert np.mean(begins == 3) > 0.99
+    assert np.all((weights > 0) & (weights <= 1))
+
+
+def test_new_windows_have_the_highest_priority_so_far(prioritized):
+    replay, keys = prioritized(1.0)
+    set_priorities(replay, keys, [50.0, 0.1, 0.1, 0.1, 0.1])
+    set_priorities(replay, keys[:1], [0.1])
+    environment = fakes.CountingEnvironment(length=100)
+    environment._emitted = 50
+    collect(replay, 4, environment)  # one window, begun at 50
+    begins, _ = sampled(replay, num_batches=10)
+    assert np.mean(begins == 50) > 0.97  # 50 of 50.5
+    assert replay.size == 6
+
+
+def test_priorities_of_removed_windows_are_skipped(make_replay):
+    replay = make_replay(capacity=3, priority_exponent=1.0)
+    environment = fakes.CountingEnvironment(length=100)
+    collect(replay, 6, environment)  # windows 0, 1, 2
+    old = prioritized_keys(replay)
+    assert sorted(old) == [0, 1, 2]
+    environment = fakes.CountingEnvironment(length=100)
+    environment._emitted = 50
+    collect(replay, 5, environment)  # windows 50 and 51 in place of 0 and 1
+    set_priorities(replay, [old[0], old[2], old[1]], [9.0, 0.0, 9.0])
+    assert replay.size == 3
+    begins, _ = sampled(replay, num_batches=5)
+    assert set(begins.ravel()) == {50, 51}  # what was known of 2 came through
+
+
+def test_one_window_more_than_once_in_a_batch(prioritized):
+    replay, keys = prioritized(1.0)
+    set_priorities(replay, [keys[0], *keys, keys[0]], [3.0, 3.0, 0.0, 0.0, 0.0, 0.0, 3.0])
+    begins, _ = sampled(replay, num_batches=2)
+    assert set(begins.ravel()) == {0}

@@ -118,7 +118,7 @@ class D4pgAgent(tf_agent.TFAgent):
         actor_variables = self._networks.actor.trainable_variables
         with tf.GradientTape() as actor_tape:
             actor_losses, q = self.actor_loss(tf.stop_gradient(seen))
-            actor_loss = tf.reduce_mean(weights * actor_losses)
+            actor_loss = tf.reduce_mean(actor_losses)
 
         # All gradients are those of the weights before this step.
         updates = (
