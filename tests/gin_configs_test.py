@@ -1,5 +1,7 @@
 """The task files as they are, with the paper's settings, and under debug.gin."""
 
+import copy
+import importlib
 import inspect
 import pathlib
 import re
@@ -207,3 +209,106 @@ def test_latent_models_take_the_two_layer_models_place(path):
     model = built.representation.module
     assert type(model) is not two_layer.TwoLayerModel
     assert model.encoder.feature_size <= 64  # debug.gin makes it small, too
+
+
+AGENTS = sorted((GIN_CONFIGS / "agents").glob("*.gin"))
+NEEDS_STATE = {"sac_state"}  # all others see pixels where there are some
+PIXELS = {"pixels": array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)}
+STATE = {"state": array_spec.ArraySpec((17,), np.float32)}
+agent_files = pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
+
+
+def load_agent(path, *last):
+    """Loads an agent's file after a task; returns its builder."""
+    configuration.load(["gin_configs/cheetah_run.gin", str(path), *last], [])
+    return gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+
+
+def check_built(built, observation):
+    assert built.batch_size == 4  # debug.gin's
+    assert set(built.policies) == {"greedy", "stochastic"}
+    assert built.pretraining is None
+    spec = built.agent.collect_data_spec
+    assert set(spec.observation) == set(observation)
+    assert spec.action.shape == (6,)
+    assert sum(int(np.prod(variable.shape)) for variable in built.agent.variables) < 2_000_000  # small, too
+    time_step = tf.nest.map_structure(lambda spec: tf.zeros([1, *spec.shape], spec.dtype), specs(6, observation)[0])
+    for policy in built.policies.values():
+        assert policy.action(time_step, policy.get_initial_state(1)).action.shape == (1, 6)
+
+
+def test_the_other_agents_are_there():
+    assert {path.stem for path in AGENTS} >= {"sac_pixels", "sac_state", "mpo", "d4pg"}
+
+
+@agent_files
+def test_agents_take_slacs_place_under_debug(path):
+    build_agent = load_agent(path, "debug.gin")
+    observation = STATE if path.stem in NEEDS_STATE else PIXELS
+    check_built(build_agent(*specs(6, observation), tf.Variable(0, dtype=tf.int64, trainable=False)), observation)
+    shown = gin.query_parameter("OBSERVATIONS/gin.macro.value")
+    assert shown == tuple(observation)
+    assert copy.deepcopy(gin.query_parameter("load_dm_control.observations")) == shown
+
+
+@agent_files
+def test_agents_see_the_state_where_only_that_is_shown(path):
+    configuration.load(["cheetah_run.gin", str(path), "debug.gin"], ["OBSERVATIONS = ('state',)"])
+    assert copy.deepcopy(gin.query_parameter("load_dm_control.observations")) == ("state",)
+    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    built = build_agent(*specs(6, STATE), tf.Variable(0, dtype=tf.int64, trainable=False))
+    check_built(built, STATE)
+    assert built.policies["greedy"].policy_state_spec == ()
+
+
+@agent_files
+@pytest.mark.parametrize("task", TASKS)
+def test_agents_follow_any_task(path, task):
+    configuration.load([f"{task}.gin", str(path), "debug.gin"], [])
+    name = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn.__name__
+    assert name != "build_slac"
+    assert name in path.read_text()
+
+
+@agent_files
+def test_what_agents_bind_exists_and_is_the_signatures_default(path):
+    """So that a file that includes nothing trains with the same settings."""
+    configuration.load(["cheetah_run.gin"], [])
+    before = {selector: set(parameters) for (_, selector), parameters in gin.config._CONFIG.items()}
+    load_agent(path)
+    checked = set()
+    for (_, selector), parameters in gin.config._CONFIG.items():
+        module, _, name = selector.rpartition(".")
+        for argument, value in parameters.items():
+            if name == "macro" or argument in before.get(selector, ()):
+                continue
+            assert module.startswith("slac_tf."), selector
+            function = getattr(importlib.import_module(module), name)
+            signature = inspect.signature(function.__init__ if inspect.isclass(function) else function)
+            assert argument in signature.parameters, f"{selector}.{argument}"
+            found, default = copy.deepcopy(value), signature.parameters[argument].default  # references are resolved
+            assert found == default, f"{selector}.{argument}"
+            assert type(found) is type(default), f"{selector}.{argument}"
+            checked.add(name)
+    assert len([name for name in checked if name.startswith("build_") and "encoder" not in name]) == 1
+
+
+@agent_files
+def test_agents_files_begin_like_the_others(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# Second --gin_file of any task: ")
+    assert any(line.startswith("import slac_tf.agents.") for line in lines)
+    assert not any(line.startswith("include ") for line in lines)
+    assert max(map(len, lines)) <= 120
+    for readme in re.findall(r"slac_tf/agents/\w+/README\.md", path.read_text()):
+        assert (GIN_CONFIGS.parent / pathlib.Path(readme).parent).is_dir()
+
+
+@pytest.mark.parametrize("encoder", ["slac", "strided", "control_suite", "max_pool"])
+def test_encoders_of_sac_from_pixels(encoder):
+    bindings = [f"FrameFeatures.encoder = @build_{encoder}_encoder"]
+    configuration.load(["cheetah_run.gin", "agents/sac_pixels.gin", "debug.gin"], bindings)
+    built = build(6)
+    size = {"slac": 16, "strided": 128, "control_suite": 1682, "max_pool": 512}[encoder]  # at debug.gin's depth 2
+    assert built.sequence_length == 4
+    assert (4 * size, 16) in [tuple(variable.shape) for variable in built.agent.variables]

@@ -33,7 +33,9 @@ def main(argv: Sequence[str]) -> int:
     if not _GIN_FILES.value:
         return command.fail("no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin")
     command.configure_process()
-    # These import TensorFlow.
+    # Slow, and only once the process is configured.
+    import tensorflow as tf
+
     from slac_tf.training import configuration, run, run_dir, train_eval
 
     name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     except run.NonFiniteLossError as error:
         logging.error("%s", configuration.one_line(error))
         return 1
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
         if not building:
             raise
         return command.fail(configuration.one_line(error))

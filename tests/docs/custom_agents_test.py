@@ -44,8 +44,6 @@ def test_an_agent_is_one_file_and_one_gin_file(tmp_path):
     with (root / "eval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["agent_step"]) for row in rows] == [60, 100]
-        rows[0]["AverageReturnEvalPolicy"]
-    )  # better than standing still
     lines = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
     rewards = [line["best_reward"] for line in lines if line["kind"] == "train"]
     assert len(rewards) == 20 and rewards == sorted(rewards)

@@ -55,3 +55,57 @@ def test_hide_before_first_of_a_history_of_one_frame():
     seen, taken = masks.hide_before_first(features, tf.zeros([1, 0, 2]), tf.constant([[FIRST]]))
     np.testing.assert_array_equal(seen, features)
     assert taken.shape == (1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("step_types", "step", "expected"),
+    [
+        ((MID, MID, MID, MID, MID), 2, (0, 1, 2)),
+        ((MID, MID, MID, MID, MID), 4, (2, 3, 4)),
+        ((FIRST, MID, MID, MID, MID), 2, (0, 1, 2)),
+        ((MID, LAST, FIRST, MID, MID), 3, (2, 2, 3)),
+        ((MID, LAST, FIRST, MID, MID), 4, (2, 3, 4)),
+        # The step is itself the first.
+        ((MID, MID, MID, LAST, FIRST), 4, (4, 4, 4)),
+        # What comes after the step is not known yet.
+        ((MID, MID, MID, LAST, FIRST), 3, (1, 2, 3)),
+        ((MID, MID, LAST, FIRST, MID), 2, (0, 1, 2)),
+        # Two of them: the later one counts.
+        ((FIRST, LAST, FIRST, LAST, FIRST), 3, (2, 2, 3)),
+    ],
+)
+def test_history_steps(step_types, step, expected):
+    steps = masks.history_steps(tf.constant([step_types]), tf.constant([step]), length=3)
+    np.testing.assert_array_equal(steps, [expected])
+
+
+def test_history_steps_of_each_row():
+    step_types = tf.constant([[MID, MID, MID, MID], [MID, LAST, FIRST, MID], [FIRST, MID, LAST, FIRST]])
+    steps = masks.history_steps(step_types, tf.constant([1, 3, 3]), length=2)
+    np.testing.assert_array_equal(steps, [[0, 1], [2, 3], [3, 3]])
+    np.testing.assert_array_equal(masks.history_steps(step_types, tf.constant([0, 2, 1]), 1), [[0], [2], [1]])
+
+
+def test_history_steps_hide_what_hide_before_first_hides():
+    length = 3
+    step_types = np.random.RandomState(0).choice([FIRST, MID, LAST], (50, 6)).astype(np.int32)
+    features = tf.tile(tf.range(6.0)[tf.newaxis, :, tf.newaxis], [50, 1, 1])
+    for step in range(length - 1, 6):
+        window = slice(step + 1 - length, step + 1)
+        seen, _ = masks.hide_before_first(features[:, window], tf.zeros([50, 2, 1]), tf.constant(step_types[:, window]))
+        steps = masks.history_steps(tf.constant(step_types), tf.fill([50], step), length)
+        np.testing.assert_array_equal(steps, seen[..., 0])
+
+
+def test_push():
+    history = tf.constant([[[1, 10], [2, 20], [3, 30]]] * 2)
+    new = tf.constant([[4, 40], [5, 50]])
+    np.testing.assert_array_equal(
+        masks.push(history, new, tf.constant([False, True])),
+        [[[2, 20], [3, 30], [4, 40]], [[5, 50], [5, 50], [5, 50]]],
+    )
+
+
+def test_push_to_a_history_of_one():
+    pushed = masks.push(tf.constant([[1], [2]]), tf.constant([3, 4]), tf.constant([False, True]))
+    np.testing.assert_array_equal(pushed, [[3], [4]])
