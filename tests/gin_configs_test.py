@@ -16,6 +16,7 @@ from tf_agents.trajectories import time_step as ts
 from slac_tf.agents.slac import builder
 from slac_tf.environments import suite_dm_control, suite_gymnasium
 from slac_tf.latent_models import two_layer
+from slac_tf.networks import conv
 from slac_tf.training import configuration, train_eval
 from slac_tf.training import settings as settings_lib
 
@@ -48,6 +49,7 @@ PAPER = {
     "TwoLayerModel.z2_size": 256,
     "TwoLayerModel.base_depth": 32,
     "TwoLayerModel.hidden_sizes": (256, 256),
+    "build_convolution_policy.dtype": "float32",
     "train_eval.initial_collect_agent_steps": 10_000,
     "train_eval.num_pretrain_steps": 100_000,
     "train_eval.updates_per_agent_step": 1,
@@ -66,6 +68,7 @@ MACROS = {
 }
 CONFIGURABLES = {
     "build_slac": builder.build_slac,
+    "build_convolution_policy": conv.build_convolution_policy,
     "TwoLayerModel": two_layer.TwoLayerModel,
     "train_eval": train_eval.train_eval,
     "load_dm_control": suite_dm_control.load_dm_control,

@@ -44,7 +44,7 @@ class ConvolutionStack(tf.Module):
         leading = tf.shape(frames)[:-3]
         # […, 64, 64, C] -> [N, 64, 64, C] -> [N, h, w, c]
         maps = self._map(tf.reshape(frames, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, self._channels]))
-        features = tf.reshape(maps, tf.concat([leading, [self.feature_size]], axis=0))
+        features = tf.reshape(tf.cast(maps, tf.float32), tf.concat([leading, [self.feature_size]], axis=0))
         return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
 
 
@@ -104,7 +104,7 @@ def build_max_pool_encoder(base_depth: int = 32, channels: int = 3) -> Convoluti
     """
     layers = []
     for convolution in _convolutions([(3, 1)] * 2, base_depth, "same", tf.nn.relu):
-        layers += [convolution, tf.keras.layers.MaxPool2D(2, 2)]
+        layers += [convolution, tf.keras.layers.MaxPool2D(2, 2, dtype=convolution.dtype_policy)]
     return ConvolutionStack(layers, channels, name="max_pool_encoder")
 
 
@@ -112,7 +112,8 @@ def _convolutions(
     sizes: Sequence[Tuple[int, int]], depth: int, padding: str, activation: Callable[[tf.Tensor], tf.Tensor]
 ) -> Sequence[tf.keras.layers.Layer]:
     """A layer for each pair of kernel size and stride."""
+    policy = conv.build_convolution_policy()
     return [
-        tf.keras.layers.Conv2D(depth, kernel, strides=stride, padding=padding, activation=activation)
+        tf.keras.layers.Conv2D(depth, kernel, strides=stride, padding=padding, activation=activation, dtype=policy)
         for kernel, stride in sizes
     ]

@@ -1,5 +1,7 @@
 """PlaNet's convolutional encoder and decoder of 64x64 frames (Hafner et al. 2019, Appendix A)."""
 
+import functools
+
 import tensorflow as tf
 
 from slac_tf.networks import conv
@@ -12,7 +14,10 @@ class PlanetEncoder(tf.Module):
         super().__init__(name=name)
         self.feature_size = 4 * 8 * base_depth  # a 2x2 map
         self._layers = [
-            tf.keras.layers.Conv2D(factor * base_depth, 4, strides=2, activation=tf.nn.relu) for factor in (1, 2, 4, 8)
+            tf.keras.layers.Conv2D(
+                factor * base_depth, 4, strides=2, activation=tf.nn.relu, dtype=conv.build_convolution_policy()
+            )
+            for factor in (1, 2, 4, 8)
         ]
         self(tf.zeros([1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]))
 
@@ -29,7 +34,9 @@ class PlanetEncoder(tf.Module):
         x = tf.reshape(frames - 0.5, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
         for layer in self._layers:
             x = layer(x)
-        features = tf.reshape(x, tf.concat([leading, [self.feature_size]], axis=0))  # [N, 2, 2, 8d] -> […, 32d]
+        features = tf.reshape(
+            tf.cast(x, tf.float32), tf.concat([leading, [self.feature_size]], axis=0)
+        )  # [N, 2, 2, 8d] -> […, 32d]
         return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
 
 
@@ -38,13 +45,14 @@ class PlanetDecoder(tf.Module):
 
     def __init__(self, latent_size: int, base_depth: int = 32, name: str = "planet_decoder"):
         super().__init__(name=name)
+        policy = conv.build_convolution_policy()
         self._first = tf.keras.layers.Dense(32 * base_depth)
-        deconv = tf.keras.layers.Conv2DTranspose
+        deconv = functools.partial(tf.keras.layers.Conv2DTranspose, strides=2, dtype=policy)
         self._layers = [
-            deconv(4 * base_depth, 5, strides=2, activation=tf.nn.relu),
-            deconv(2 * base_depth, 5, strides=2, activation=tf.nn.relu),
-            deconv(base_depth, 6, strides=2, activation=tf.nn.relu),
-            deconv(3, 6, strides=2),
+            deconv(4 * base_depth, 5, activation=tf.nn.relu),
+            deconv(2 * base_depth, 5, activation=tf.nn.relu),
+            deconv(base_depth, 6, activation=tf.nn.relu),
+            deconv(3, 6),
         ]
         self(tf.zeros([1, latent_size]))
 
@@ -61,5 +69,7 @@ class PlanetDecoder(tf.Module):
         x = self._first(tf.reshape(latents, [-1, latents.shape[-1]]))[:, tf.newaxis, tf.newaxis]  # [N, 1, 1, 32d]
         for layer in self._layers:
             x = layer(x)
-        frames = tf.reshape(x + 0.5, tf.concat([leading, [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]], axis=0))
+        frames = tf.reshape(
+            tf.cast(x, tf.float32) + 0.5, tf.concat([leading, [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]], axis=0)
+        )
         return tf.ensure_shape(frames, latents.shape[:-1] + [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3])

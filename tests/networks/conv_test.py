@@ -1,8 +1,9 @@
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from slac_tf.networks import conv
+from slac_tf.networks import conv, encoders, planet_conv
 
 
 def count(module):
@@ -99,3 +100,78 @@ def test_the_output_layer_is_leaky_too():
         variable.assign(tf.zeros(variable.shape))
     decoder._deconvolutions[-1].bias.assign([-1.0, 0.5, 0.0])
     np.testing.assert_allclose(decoder(tf.ones([5]))[7, 9], [-0.2, 0.5, 0.0])
+
+
+def test_leaky_relus_gradient():
+    inputs = tf.constant([-1.0, -0.5, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = conv.leaky_relu(inputs)
+    np.testing.assert_allclose(tape.gradient(outputs, inputs, tf.constant([1.0, 2.0, 3.0])), [0.2, 0.4, 3.0])
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (1, 1, 1, 2), (2, 5, 3, 4)])
+def test_few_channels_are_a_transposed_convolution(shape):
+    reference = tf.keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same", activation=conv.leaky_relu)
+    layer = conv.FewChannelsConv2DTranspose(3, activation=conv.leaky_relu)
+    x = tf.random.stateless_normal(shape, [0, 1])
+    layer(x)
+    layer.bias.assign([0.1, -0.2, 0.3])
+    reference.build(x.shape)
+    reference.set_weights(layer.get_weights())
+    results = []
+    for made in (reference, layer):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = made(x)
+            loss = tf.reduce_sum(y * tf.random.stateless_normal(y.shape, [2, 3]))
+        results.append([y, *tape.gradient(loss, [x, *made.trainable_variables])])
+    for expected, actual in zip(*results):
+        assert expected.shape == actual.shape
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+ENCODERS = {
+    "slac": lambda: conv.Encoder(1),
+    "planet": lambda: planet_conv.PlanetEncoder(1),
+    "max_pool": lambda: encoders.build_max_pool_encoder(1),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_bfloat16_is_for_the_convolutions_alone(name):
+    frames = tf.random.stateless_uniform([2, 64, 64, 3], [0, 1])
+    exact = ENCODERS[name]()
+    gin.parse_config("build_convolution_policy.dtype = 'bfloat16'")
+    rounded = ENCODERS[name]()
+    for source, target in zip(exact.variables, rounded.variables):
+        assert target.dtype == tf.float32
+        target.assign(source)
+    with tf.GradientTape() as tape:
+        features = rounded(frames)
+        loss = tf.reduce_sum(tf.square(features))
+    assert features.dtype == tf.float32
+    assert {gradient.dtype for gradient in tape.gradient(loss, rounded.trainable_variables)} == {tf.float32}
+    expected = exact(frames)
+    assert np.any(expected != features)  # it was rounded
+    np.testing.assert_allclose(features, expected, atol=0.03 * np.max(np.abs(expected)))
+
+
+@pytest.mark.parametrize("make", [conv.Decoder, planet_conv.PlanetDecoder])
+def test_decoders_in_bfloat16(make):
+    latents = tf.random.stateless_normal([3, 5], [0, 1])
+    exact = make(5, base_depth=1)
+    gin.parse_config("build_convolution_policy.dtype = 'bfloat16'")
+    rounded = make(5, base_depth=1)
+    for source, target in zip(exact.variables, rounded.variables):
+        assert target.dtype == tf.float32
+        target.assign(source)
+    frames = rounded(latents)
+    assert frames.dtype == tf.float32
+    np.testing.assert_allclose(frames, exact(latents), atol=0.05)
+
+
+def test_another_dtype_is_refused():
+    gin.parse_config("build_convolution_policy.dtype = 'float16'")
+    with pytest.raises(ValueError, match=r"build_convolution_policy\.dtype: 'float16', expected one of"):
+        conv.Encoder(1)

@@ -20,7 +20,7 @@ def test_encode_scales_bytes(history):
     frames = tf.constant(np.full((2, 4, 64, 64, 3), 51, np.uint8))
     features = history.encode(frames)
     assert features.shape == (2, 4, history.feature_size)
-    np.testing.assert_allclose(features, history._encoder(tf.fill([2, 4, 64, 64, 3], 0.2)), rtol=1e-5)
+    np.testing.assert_allclose(features, history._encoder(tf.fill([2, 4, 64, 64, 3], 0.2)), rtol=1e-5, atol=1e-6)
 
 
 def window(step_types):
