@@ -3,20 +3,18 @@
 import math
 import random
 import time
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Iterator, Mapping, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 from tf_agents.agents import tf_agent
-from tf_agents.drivers import py_driver
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
-from tf_agents.trajectories import time_step as ts
 
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, counters, evaluation, metrics, progress, signals
+from slac_tf.training import checkpoints, collection, counters, evaluation, metrics, progress, signals
 from slac_tf.training import settings as settings_lib
 
 
@@ -66,8 +64,11 @@ class Run:
         self._stop = signals.StopRequest()
         self._seconds_before = 0.0
         self._start = self._last_checkpoint = time.monotonic()
-        self._time_step: Optional[ts.TimeStep] = None
-        self._policy_state: Any = ()
+        self._collector = collection.Collector(
+            environment,
+            [lambda step: self._counters.observe(step), replay.add],  # a resumed run has other counters
+            overlap=settings.overlap_collection,
+        )
 
     # The way through a run.
 
@@ -107,16 +108,15 @@ class Run:
             self._environment.action_spec(),
             seed=self._seed + count.agent_step,
         )
-        driver = self._driver(policy)
+        self._collector.begin(policy)
         logging.info("collecting %d agent steps of random actions", total - count.agent_step)
         with self._progress("random", total, count.agent_step, "agent steps") as shown:
             while count.agent_step < total and not self._stop:
-                self._agent_step(driver)
+                self._collector.finish()
                 if count.agent_step >= total:  # before a checkpoint at this step
                     count.random_return = count.recent_return
                 shown.update(count.agent_step, self._step_counts(0), {})
                 self._checkpoint_if_due()
-        self._time_step = None  # the next policy has a state of its own, which begins with an episode
 
     def _pretrain(self) -> None:
         pretraining, total = self._built.pretraining, self._settings.num_pretrain_steps
@@ -140,11 +140,13 @@ class Run:
         if self._stop or count.agent_step >= total:
             return
         policy = py_tf_eager_policy.PyTFEagerPolicy(self._built.agent.collect_policy, use_tf_function=True)
-        driver = self._driver(policy)
+        self._collector.begin(policy)
         losses = self._losses()
         with self._progress("train", total, count.agent_step, "agent steps") as shown:
             while count.agent_step < total and not self._stop:
-                self._agent_step(driver, policy)
+                self._collector.finish()
+                if count.agent_step < total:
+                    self._collector.start()
                 count.updates_owed += settings.updates_per_agent_step
                 updates = int(count.updates_owed)
                 count.updates_owed -= updates
@@ -157,18 +159,6 @@ class Run:
                 self._checkpoint_if_due()
 
     # Steps.
-
-    def _driver(self, policy: Any) -> py_driver.PyDriver:
-        return py_driver.PyDriver(
-            self._environment, policy, observers=[self._counters.observe, self._replay.add], max_steps=1
-        )
-
-    def _agent_step(self, driver: py_driver.PyDriver, policy: Any = None) -> None:
-        """One call of the policy that the environment answers; a reset comes before it where one is due."""
-        if self._time_step is None:
-            self._time_step = self._environment.reset()
-            self._policy_state = () if policy is None else policy.get_initial_state(1)
-        self._time_step, self._policy_state = driver.run(self._time_step, self._policy_state)
 
     def _losses(self) -> Iterator[tf_agent.LossInfo]:
         """Makes a train step each time it is asked for one."""
@@ -226,6 +216,7 @@ class Run:
         return self._env_step % self._settings.eval_interval_env_steps < self._environment.action_repeat
 
     def _evaluate_once_here(self) -> None:
+        self._collector.wait()  # so that not two environments render at a time
         count = self._counters
         if self._stop or count.last_eval.get("agent_step") == count.agent_step:
             return
@@ -236,6 +227,10 @@ class Run:
     def _checkpoint_if_due(self) -> None:
         if time.monotonic() - self._last_checkpoint >= self._settings.checkpoint_interval_seconds:
             self._checkpoint()
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self._collector.close()
 
     def _checkpoint(self) -> None:
         begin = time.monotonic()

@@ -12,6 +12,7 @@ class Settings(NamedTuple):
     initial_collect_agent_steps: int
     num_pretrain_steps: int
     updates_per_agent_step: float
+    overlap_collection: bool
     replay_capacity: int
     eval_interval_env_steps: int
     num_eval_episodes: int
@@ -34,7 +35,11 @@ def check(settings: Settings) -> None:
     Raises:
         ValueError: If one is not a number or out of range; the message names it.
     """
+    if not isinstance(settings.overlap_collection, bool):
+        raise ValueError(f"train_eval.overlap_collection: {settings.overlap_collection!r}, expected True or False")
     for name, value in settings._asdict().items():
+        if name == "overlap_collection":
+            continue
         kinds = (int, float) if name in _MAY_BE_FRACTIONS else (int,)
         if isinstance(value, bool) or not isinstance(value, kinds):
             wanted = "a number" if name in _MAY_BE_FRACTIONS else "an integer"

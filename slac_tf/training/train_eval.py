@@ -31,6 +31,7 @@ def train_eval(
     initial_collect_agent_steps: int = 10_000,
     num_pretrain_steps: int = 100_000,
     updates_per_agent_step: float = 1,
+    overlap_collection: bool = True,
     replay_capacity: int = 100_000,
     eval_interval_env_steps: int = 10_000,
     num_eval_episodes: int = 10,
@@ -55,6 +56,8 @@ def train_eval(
         initial_collect_agent_steps: Agent steps of uniformly random actions before training.
         num_pretrain_steps: Gradient steps of the agent's representation alone, on the random data.
         updates_per_agent_step: Train steps for each agent step after that.
+        overlap_collection: Whether the next agent step is simulated and rendered while the agent trains. Its
+            action is then chosen before those train steps, not after them; order and numbers stay the same.
         replay_capacity: Sequences in replay, about as many agent steps.
         eval_interval_env_steps: Simulator steps between evaluations; one more comes before and at the end.
         num_eval_episodes: Episodes of each policy in an evaluation.
@@ -80,6 +83,7 @@ def train_eval(
         initial_collect_agent_steps=initial_collect_agent_steps,
         num_pretrain_steps=num_pretrain_steps,
         updates_per_agent_step=updates_per_agent_step,
+        overlap_collection=overlap_collection,
         replay_capacity=replay_capacity,
         eval_interval_env_steps=eval_interval_env_steps,
         num_eval_episodes=num_eval_episodes,
@@ -157,5 +161,5 @@ def train_eval(
     try:
         return run.run()
     finally:
-        environment.close()
+        run.close()
         eval_environment.close()

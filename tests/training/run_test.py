@@ -24,6 +24,7 @@ SETTINGS = settings_lib.Settings(
     initial_collect_agent_steps=10,
     num_pretrain_steps=4,
     updates_per_agent_step=1,
+    overlap_collection=False,
     replay_capacity=100,
     eval_interval_env_steps=1000,
     num_eval_episodes=1,
@@ -123,6 +124,7 @@ class Fixture:
             restore_from=None if found is None else found.replay,
         )
         self.replay_size_before = replay.size
+        self.replay = replay
         writer = metrics.MetricsWriter(self.directory)
         chosen = SETTINGS._replace(**settings)
         self._run = run_lib.Run(chosen, 7, self.environment, self.built, replay, self.evaluator, writer, self.saver)
@@ -184,6 +186,35 @@ def test_updates_of_20_agent_steps(make, ratio, updates):
         assert run.agent.updates_at == list(range(12, 31, 2))
     if ratio == 3:
         assert run.agent.updates_at == [step for step in range(11, 31) for _ in range(3)]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1, 3])
+def test_overlap_changes_no_count(tmp_path, ratio):
+    runs = [
+        Fixture(
+            tmp_path / str(overlap), overlap_collection=overlap, updates_per_agent_step=ratio, eval_interval_env_steps=7
+        )
+        for overlap in (False, True)
+    ]
+    results = [run.run() for run in runs]
+    assert results[0] == results[1]
+    for get in (
+        lambda run: [{**line, "time": 0, "wall_seconds": 0} for line in run.lines("train")],
+        lambda run: [{**position, "wall_seconds": 0} for position in run.evaluator.positions],
+        lambda run: [run.state[key] for key in ("agent_step", "train_step", "counters")],
+        lambda run: run.environment.steps,
+        lambda run: counts_in_replay(run),
+    ):
+        assert get(runs[0]) == get(runs[1])
+    # The step after is under way while a train step is made; the last train steps have none beside them.
+    assert runs[1].agent.updates_at[-1] == 30
+
+
+def counts_in_replay(run):
+    """Frame numbers of all windows in replay."""
+    batches = run.replay.sample_batches(32)
+    seen = [fakes.counts(next(batches).observation["pixels"].numpy()) for _ in range(20)]
+    return sorted({tuple(row) for batch in seen for row in batch.tolist()})
 
 
 @pytest.mark.parametrize("ratio, before, after", [(0.5, 1, 9), (1, 3, 17), (3, 9, 51)])

@@ -11,6 +11,7 @@ VALID = settings_lib.Settings(
     initial_collect_agent_steps=10,
     num_pretrain_steps=5,
     updates_per_agent_step=1,
+    overlap_collection=True,
     replay_capacity=50,
     eval_interval_env_steps=20,
     num_eval_episodes=1,
@@ -34,7 +35,7 @@ MAY_BE_ZERO = ("num_pretrain_steps", "updates_per_agent_step", "log_interval_sec
 
 
 def test_the_lists_above_are_whole():
-    assert {*INTEGERS, *NUMBERS} == set(settings_lib.Settings._fields)
+    assert {*INTEGERS, *NUMBERS, "overlap_collection"} == set(settings_lib.Settings._fields)
     parameters = inspect.signature(inspect.unwrap(train_eval.train_eval)).parameters
     assert set(settings_lib.Settings._fields) <= set(parameters)
 
@@ -44,7 +45,7 @@ def test_valid():
     settings_lib.check(VALID._replace(updates_per_agent_step=0.5, log_interval_seconds=0.1))
 
 
-@pytest.mark.parametrize("name", settings_lib.Settings._fields)
+@pytest.mark.parametrize("name", [*INTEGERS, *NUMBERS])
 @pytest.mark.parametrize("value", ["100", None, True, (1,)])
 def test_no_number(name, value):
     with pytest.raises(ValueError, match=rf"train_eval\.{name}: .*expected (a number|an integer) \(without quotes\)"):
@@ -57,7 +58,7 @@ def test_a_fraction_where_an_integer_belongs(name):
         settings_lib.check(VALID._replace(**{name: 1.5}))
 
 
-@pytest.mark.parametrize("name", settings_lib.Settings._fields)
+@pytest.mark.parametrize("name", [*INTEGERS, *NUMBERS])
 def test_range(name):
     with pytest.raises(ValueError, match=rf"train_eval\.{name}: -1, expected"):
         settings_lib.check(VALID._replace(**{name: -1}))
@@ -73,3 +74,9 @@ def test_initial_data_hold_a_sequence():
     settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=9), built)
     with pytest.raises(ValueError, match=r"initial_collect_agent_steps: 8, expected at least 9.*sequence_length 8"):
         settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=8), built)
+
+
+@pytest.mark.parametrize("value", [1, "True", None])
+def test_overlap_is_true_or_false(value):
+    with pytest.raises(ValueError, match=r"train_eval\.overlap_collection: .*, expected True or False"):
+        settings_lib.check(VALID._replace(overlap_collection=value))

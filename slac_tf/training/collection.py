@@ -1,0 +1,106 @@
+"""Agent steps: a policy's action and the environment's answer, which may come while the agent trains."""
+
+import concurrent.futures
+from typing import Any, Callable, NamedTuple, Optional, Sequence
+
+from tf_agents.trajectories import policy_step
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectory_lib
+
+from slac_tf.environments import pixels
+
+
+class _Pending(NamedTuple):
+    """A step that the environment was given."""
+
+    time_step: ts.TimeStep
+    action_step: policy_step.PolicyStep
+    answer: Callable[[], ts.TimeStep]
+
+
+class Collector:
+    """One agent step after the other, each observed only when it is finished.
+
+    With overlap, the environment lives in a thread of its own (a GL context belongs to one thread), and
+    what `start` gives it is simulated and rendered while the caller does something else. The action is
+    chosen before, in the caller's thread, so that no policy reads weights that are being changed.
+    """
+
+    def __init__(
+        self,
+        environment: pixels.PixelEnvironment,
+        observers: Sequence[Callable[[trajectory_lib.Trajectory], None]],
+        *,
+        overlap: bool,
+    ):
+        """Constructor.
+
+        Args:
+            environment: Without batch dimension; not used elsewhere from now on, closed with this.
+            observers: Called with each step, resets between episodes among them, in this order.
+            overlap: Whether the environment has a thread of its own.
+        """
+        self._environment = environment
+        self._observers = tuple(observers)
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "environment") if overlap else None
+        self._policy: Any = None
+        self._policy_state: Any = ()
+        self._time_step: Optional[ts.TimeStep] = None
+        self._pending: Optional[_Pending] = None
+
+    def begin(self, policy: Any) -> None:
+        """Takes another policy, which begins with an episode.
+
+        Args:
+            policy: A TF-Agents PyPolicy.
+        """
+        self.wait()
+        self._policy, self._time_step, self._pending = policy, None, None
+
+    def start(self) -> None:
+        """With overlap, begins the next agent step."""
+        if self._thread is not None and self._pending is None:
+            self._pending = self._give_action()
+
+    def wait(self) -> None:
+        """Waits until the environment does nothing."""
+        if self._pending is not None:
+            self._pending.answer()
+
+    def finish(self) -> None:
+        """Ends the agent step that was started, or makes one, and shows it to the observers."""
+        pending, self._pending = self._pending, None
+        self._observe(self._give_action() if pending is None else pending)
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self.wait()
+        self._call(self._environment.close)()
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _give_action(self) -> _Pending:
+        if self._time_step is None:
+            self._time_step = self._call(self._environment.reset)()
+            self._policy_state = self._policy.get_initial_state(1)
+        if self._time_step.is_last():  # the reset is a step of the stream, too, with an action that has no effect
+            self._observe(self._act(self._time_step))
+        return self._act(self._time_step)
+
+    def _act(self, time_step: ts.TimeStep) -> _Pending:
+        action_step = self._policy.action(time_step, self._policy_state)
+        return _Pending(time_step, action_step, self._call(self._environment.step, action_step.action))
+
+    def _observe(self, pending: _Pending) -> None:
+        next_time_step = pending.answer()
+        step = trajectory_lib.from_transition(pending.time_step, pending.action_step, next_time_step)
+        self._time_step, self._policy_state = next_time_step, pending.action_step.state
+        for observer in self._observers:
+            observer(step)
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        """Begins a call in the environment's thread, or makes it at once; gives what returns its result."""
+        if self._thread is not None:
+            return self._thread.submit(function, *arguments).result
+        result = function(*arguments)
+        return lambda: result

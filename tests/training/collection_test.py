@@ -1,0 +1,104 @@
+"""Steps in order, with and without a thread for the environment."""
+
+import threading
+
+import fakes
+import numpy as np
+import pytest
+from fakes import FIRST, LAST, MID
+from tf_agents.policies import random_py_policy
+
+from slac_tf.training import collection
+
+
+class Environment(fakes.CountingEnvironment):
+    """Notes the threads that it is called from, and waits where it is told to."""
+
+    def __init__(self):
+        super().__init__(length=3)
+        self.threads = set()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.error = None
+
+    def _reset(self):
+        self.threads.add(threading.get_ident())
+        return super()._reset()
+
+    def _step(self, action):
+        self.threads.add(threading.get_ident())
+        assert self.may_go_on.wait(10)
+        if self.error is not None:
+            raise self.error
+        return super()._step(action)
+
+    def close(self):
+        self.threads.add(threading.get_ident())
+
+
+def make(overlap):
+    environment, steps = Environment(), []
+    collector = collection.Collector(environment, [steps.append], overlap=overlap)
+    policy = random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec(), seed=0)
+    collector.begin(policy)
+    return environment, collector, policy, steps
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_steps_are_whole_and_in_order(overlap):
+    _, collector, policy, steps = make(overlap)
+    for _ in range(4):
+        collector.finish()
+        collector.start()
+    # Three actions, the reset, one action, of which the next one is not finished.
+    types = [(int(step.step_type), int(step.next_step_type)) for step in steps]
+    assert types == [(FIRST, MID), (MID, MID), (MID, LAST), (LAST, FIRST), (FIRST, MID)]
+    assert fakes.counts(np.stack([step.observation["pixels"] for step in steps])).tolist() == [0, 1, 2, 3, 4]
+    assert [float(step.reward) for step in steps] == [1, 2, 3, 0, 1]
+    collector.begin(policy)  # begins with an episode
+    collector.finish()
+    assert int(steps[-1].step_type) == FIRST
+    collector.close()
+
+
+def test_the_environment_is_called_from_one_thread():
+    own = threading.get_ident()
+    for overlap in (False, True):
+        environment, collector, _, _ = make(overlap)
+        for _ in range(5):
+            collector.finish()
+        collector.close()
+        assert len(environment.threads) == 1
+        assert (own in environment.threads) is not overlap
+
+
+def test_a_step_goes_on_while_something_else_is_done():
+    environment, collector, _, steps = make(overlap=True)
+    environment.may_go_on.clear()
+    collector.start()  # does not wait for the environment
+    collector.start()  # a step is under way: nothing to do
+    assert not steps
+    environment.may_go_on.set()
+    collector.wait()
+    assert not steps  # seen only when it is asked for
+    collector.finish()
+    assert len(steps) == 1
+    collector.close()
+
+
+def test_without_overlap_nothing_is_begun():
+    environment, collector, _, steps = make(overlap=False)
+    collector.start()
+    collector.wait()
+    assert not environment.threads and not steps
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_errors_arrive(overlap):
+    environment, collector, _, steps = make(overlap)
+    environment.error = ValueError("the reward is NaN")
+    collector.start()
+    with pytest.raises(ValueError, match="the reward is NaN"):
+        collector.finish()
+    assert not steps
+    collector.close()
