@@ -57,6 +57,102 @@ def _glorot_uniform(fan_in: int, fan_out: int) -> tf.keras.initializers.Initiali
     return tf.keras.initializers.RandomUniform(-limit, limit)
 
 
+class SmallMapConv2D(tf.keras.layers.Conv2D):
+    """Keras' layer with a 3x3 kernel, stride 2 and SAME, whose kernel gets its gradient in another way.
+
+    See `_kernel_gradient`, which is two to three times as fast where maps are small and channels many.
+    """
+
+    def __init__(self, filters: int, **kwargs: Any):
+        """Constructor.
+
+        Args:
+            filters: Output channels.
+            **kwargs: Keras' own, such as `activation`.
+        """
+        super().__init__(filters, 3, strides=2, padding="same", **kwargs)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Applies the layer.
+
+        Args:
+            inputs: `[N, H, W, C]`, H and W even.
+
+        Returns:
+            `[N, H / 2, W / 2, filters]`.
+        """
+        outputs = _strided_3x3(inputs, tf.convert_to_tensor(self.kernel))
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
+class SmallMapConv2DTranspose(tf.keras.layers.Conv2DTranspose):
+    """The transposed layer to `SmallMapConv2D`."""
+
+    def __init__(self, filters: int, **kwargs: Any):
+        """Constructor.
+
+        Args:
+            filters: Output channels.
+            **kwargs: Keras' own, such as `activation`.
+        """
+        super().__init__(filters, 3, strides=2, padding="same", **kwargs)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Applies the layer.
+
+        Args:
+            inputs: `[N, H, W, C]`.
+
+        Returns:
+            `[N, 2 H, 2 W, filters]`.
+        """
+        outputs = _transposed_3x3(inputs, tf.convert_to_tensor(self.kernel))
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
+@tf.custom_gradient
+def _strided_3x3(inputs: tf.Tensor, kernel: tf.Tensor) -> Any:
+    """`[N, 2 H, 2 W, C]` and `[3, 3, C, F]` to `[N, H, W, F]`."""
+
+    def gradients(upstream: tf.Tensor) -> Any:
+        of_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 2, "SAME")
+        return tf.ensure_shape(of_inputs, inputs.shape), _kernel_gradient(inputs, upstream)
+
+    return tf.nn.conv2d(inputs, kernel, 2, "SAME"), gradients
+
+
+@tf.custom_gradient
+def _transposed_3x3(inputs: tf.Tensor, kernel: tf.Tensor) -> Any:
+    """`[N, H, W, C]` and `[3, 3, F, C]` to `[N, 2 H, 2 W, F]`."""
+
+    def gradients(upstream: tf.Tensor) -> Any:
+        return tf.nn.conv2d(upstream, kernel, 2, "SAME"), _kernel_gradient(upstream, inputs)
+
+    height, width = inputs.shape[1:3]
+    shape = tf.stack([tf.shape(inputs)[0], 2 * height, 2 * width, kernel.shape[2]])
+    outputs = tf.nn.conv2d_transpose(inputs, kernel, shape, 2, "SAME")
+    return tf.ensure_shape(outputs, [inputs.shape[0], 2 * height, 2 * width, kernel.shape[2]]), gradients
+
+
+def _kernel_gradient(large: tf.Tensor, small: tf.Tensor) -> tf.Tensor:
+    """The gradient of a 3x3 kernel of stride 2, Σ large[n, 2 y + i, 2 x + j, c] small[n, y, x, f].
+
+    This is a convolution itself: the batch takes the channels' place, `small` is the kernel, and the stride
+    becomes its dilation.
+
+    Args:
+        large: `[N, 2 H, 2 W, C]`.
+        small: `[N, H, W, F]`.
+
+    Returns:
+        `[3, 3, C, F]`.
+    """
+    images = tf.pad(tf.transpose(large, [3, 1, 2, 0]), [[0, 0], [0, 1], [0, 1], [0, 0]])  # [C, 2 H + 1, 2 W + 1, N]
+    kernels = tf.transpose(small, [1, 2, 0, 3])  # [H, W, N, F]
+    sums = tf.nn.conv2d(images, kernels, 1, "VALID", dilations=2)  # [C, 3, 3, F]
+    return tf.transpose(sums, [1, 2, 0, 3])
+
+
 class FewChannelsConv2DTranspose(tf.keras.layers.Conv2DTranspose):
     """Keras' layer with a 5x5 kernel, stride 2 and SAME, computed in another way that pays for few output channels.
 
@@ -125,7 +221,7 @@ class Encoder(tf.Module):
             tf.keras.layers.Conv2D(base_depth, 5, **conv),
             tf.keras.layers.Conv2D(2 * base_depth, 3, **conv),
             tf.keras.layers.Conv2D(4 * base_depth, 3, **conv),
-            tf.keras.layers.Conv2D(8 * base_depth, 3, **conv),
+            SmallMapConv2D(8 * base_depth, activation=leaky_relu, dtype=policy),
         ]
         fan = 16 * 8 * base_depth
         self._last = tf.keras.layers.Dense(
@@ -171,7 +267,7 @@ class Decoder(tf.Module):
         self._first_bias = tf.Variable(tf.zeros([self._depth]), name="first_bias")  # one a channel
         deconv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
         self._deconvolutions = [
-            tf.keras.layers.Conv2DTranspose(4 * base_depth, 3, **deconv),
+            SmallMapConv2DTranspose(4 * base_depth, activation=leaky_relu, dtype=policy),
             tf.keras.layers.Conv2DTranspose(2 * base_depth, 3, **deconv),
             tf.keras.layers.Conv2DTranspose(base_depth, 3, **deconv),
             FewChannelsConv2DTranspose(3, activation=leaky_relu, dtype=policy),

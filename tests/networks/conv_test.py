@@ -110,10 +110,30 @@ def test_leaky_relus_gradient():
     np.testing.assert_allclose(tape.gradient(outputs, inputs, tf.constant([1.0, 2.0, 3.0])), [0.2, 0.4, 3.0])
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (1, 1, 1, 2), (2, 5, 3, 4)])
-def test_few_channels_are_a_transposed_convolution(shape):
-    reference = tf.keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same", activation=conv.leaky_relu)
-    layer = conv.FewChannelsConv2DTranspose(3, activation=conv.leaky_relu)
+LAYERS = {
+    "few channels": (
+        lambda: conv.FewChannelsConv2DTranspose(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 4, 4, 3), (1, 1, 1, 2), (2, 5, 3, 4)],
+    ),
+    "small map": (
+        lambda: conv.SmallMapConv2D(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2D(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 8, 8, 4), (3, 2, 2, 1), (2, 6, 4, 5)],
+    ),
+    "small map, transposed": (
+        lambda: conv.SmallMapConv2DTranspose(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 4, 4, 3), (3, 1, 1, 2), (2, 5, 3, 4)],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [(name, shape) for name, (*_, shapes) in LAYERS.items() for shape in shapes]
+)
+def test_layers_computed_in_another_way_are_keras(name, shape):
+    layer, reference = LAYERS[name][0](), LAYERS[name][1]()
     x = tf.random.stateless_normal(shape, [0, 1])
     layer(x)
     layer.bias.assign([0.1, -0.2, 0.3])
@@ -134,12 +154,13 @@ def test_few_channels_are_a_transposed_convolution(shape):
 ENCODERS = {
     "slac": lambda: conv.Encoder(1),
     "planet": lambda: planet_conv.PlanetEncoder(1),
-    "max_pool": lambda: encoders.build_max_pool_encoder(1),
+    "max_pool": lambda: encoders.build_max_pool_encoder(4),
 }
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_bfloat16_is_for_the_convolutions_alone(name):
+    tf.keras.utils.set_random_seed(0)
     frames = tf.random.stateless_uniform([2, 64, 64, 3], [0, 1])
     exact = ENCODERS[name]()
     gin.parse_config("build_convolution_policy.dtype = 'bfloat16'")
