@@ -236,7 +236,7 @@ class SequenceReplay:
         dataset = dataset.map(
             lambda sample: (sample.data, sample.info.key, sample.info.probability, sample.info.table_size)
         )
-        yield from dataset.batch(batch_size, drop_remainder=True).prefetch(1)
+        yield from _one_ahead(dataset.batch(batch_size, drop_remainder=True))
         raise ReplayError(
             f"no sequence could be sampled within {self._timeout_seconds:.0f} s: replay holds {self.size} sequences "
             "and needs at least 1: collect more steps first (train_eval.initial_collect_agent_steps)"
@@ -255,6 +255,14 @@ class SequenceReplay:
         written = self._client.checkpoint()
         # Reverb deletes its older checkpoints: a hard link keeps this one.
         shutil.copytree(written, directory, copy_function=os.link)
+
+
+def _one_ahead(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Prepares an element ahead of its use, on the first GPU where there is one."""
+    devices = tf.config.list_logical_devices("GPU")
+    if devices:
+        return dataset.apply(tf.data.experimental.prefetch_to_device(devices[0].name, buffer_size=1))
+    return dataset.prefetch(1)
 
 
 def memory_estimate(data_spec: trajectory_lib.Trajectory, capacity: int) -> int:

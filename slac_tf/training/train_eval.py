@@ -39,6 +39,7 @@ def train_eval(
     summary_interval_train_steps: int = 100,
     checkpoint_interval_seconds: float = 600,
     keep_exports: int = 3,
+    xla: bool = False,
     init_model_from: Optional[str] = None,
     init_encoder_only: bool = False,
     freeze_initialized: bool = False,
@@ -65,6 +66,8 @@ def train_eval(
         summary_interval_train_steps: Train steps between scalars in TensorBoard and lines in metrics.jsonl.
         checkpoint_interval_seconds: Between checkpoints.
         keep_exports: Exported policies to keep, the newest.
+        xla: Whether TensorFlow may compile clusters of operations with XLA on a GPU. It leaves the CPU as it is,
+            where XLA makes the convolutions two to three times slower.
         init_model_from: Directory of another run, whose latent model this one starts from; parts of other
             shapes (for example of another action size) are left out, which is said.
         init_encoder_only: Whether to take the encoder alone.
@@ -95,6 +98,8 @@ def train_eval(
     settings_lib.check(settings)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
+    if xla:
+        tf.config.optimizer.set_jit("autoclustering")
     run_lib.seed_everything(seed)
 
     directory = run_dir.RunDir(root_dir)

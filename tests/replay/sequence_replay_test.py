@@ -371,3 +371,12 @@ def test_one_window_more_than_once_in_a_batch(prioritized):
     set_priorities(replay, [keys[0], *keys, keys[0]], [3.0, 3.0, 0.0, 0.0, 0.0, 0.0, 3.0])
     begins, _ = sampled(replay, num_batches=2)
     assert set(begins.ravel()) == {0}
+
+
+def test_batches_go_to_the_device_ahead_of_their_use(monkeypatch):
+    """With the CPU in a GPU's place: says only that batches come through whole and in order."""
+    cpu = tf.config.list_logical_devices("CPU")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cpu if kind == "GPU" else [])
+    batches = list(sequence_replay._one_ahead(tf.data.Dataset.range(7).batch(2, drop_remainder=True)))
+    assert [batch.numpy().tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5]]
+    assert "CPU:0" in batches[0].device

@@ -1,0 +1,79 @@
+"""Measures speed, each part in a process of its own: `bin/benchmark [--only=train_step,loop] [--json=FILE]`."""
+
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, List
+
+from absl import app, flags
+
+PARTS = ("train_step", "environment", "replay", "policy", "loop")
+_ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to measure, separated by commas: {', '.join(PARTS)}.")
+_JSON = flags.DEFINE_string("json", None, "File to write all figures to.")
+_PART = flags.DEFINE_string("part", None, "The one part to measure in this process.")
+_OUT = flags.DEFINE_string("out", None, "Where that part's figures go.")
+
+
+def _measure(part: str, out: pathlib.Path) -> None:
+    """One part, in this process."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import importlib
+
+    figures = importlib.import_module(f"parts.{part}").measure()
+    figures["peak_memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    out.write_text(json.dumps(figures))
+
+
+def _lines(figures: Dict[str, Any], prefix: str = "") -> List[str]:
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            lines += _lines(value, f"{prefix}{name}.")
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+            lines.append(f"  {prefix + name:58s} {shown}")
+    return lines
+
+
+def main(argv: List[str]) -> int:
+    """Measures what was asked for.
+
+    Args:
+        argv: The command's name, and nothing else.
+
+    Returns:
+        0, 1 where a part failed, 2 after a user's mistake.
+    """
+    if _PART.value:
+        _measure(_PART.value, pathlib.Path(str(_OUT.value)))
+        return 0
+    unknown = [*argv[1:], *(part for part in _ONLY.value if part not in PARTS)]
+    if unknown:
+        print(f"benchmark: {unknown[0]!r}, expected --only={','.join(PARTS)}, or some of them", file=sys.stderr)
+        return 2
+    results: Dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
+    print(f"{os.cpu_count()} cores, load {results['load_before']:.1f} before (measure on a quiet machine)")
+    for part in _ONLY.value:
+        with tempfile.TemporaryDirectory() as directory:
+            out = pathlib.Path(directory) / "figures.json"
+            command = [sys.executable, __file__, f"--part={part}", f"--out={out}"]
+            done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                print(done.stderr, file=sys.stderr)
+                print(
+                    f"benchmark: {part} failed with exit code {done.returncode}, its output is above", file=sys.stderr
+                )
+                return 1
+            results[part] = json.loads(out.read_text())
+        print("\n".join([part, *_lines(results[part])]), flush=True)
+    if _JSON.value:
+        pathlib.Path(_JSON.value).write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""One module for each part of the benchmark, each with a function `measure`."""

@@ -1,0 +1,59 @@
+"""What several parts share: SLAC as published, on cheetah run's shapes, and medians of repeated calls."""
+
+import statistics
+import time
+from typing import Any, Callable, List, Sequence
+
+import gin
+import tensorflow as tf
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory
+
+from slac_tf import types
+from slac_tf.training import configuration
+
+ACTION_SIZE = 6
+
+
+def build(bindings: Sequence[str] = ()) -> types.BuiltAgent:
+    """SLAC for cheetah run, without its environment."""
+    configuration.load(["gin_configs/cheetah_run.gin"], list(bindings))
+    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    return build_agent(
+        ts.time_step_spec({"pixels": tf.TensorSpec([64, 64, 3], tf.uint8)}),
+        tensor_spec.BoundedTensorSpec([ACTION_SIZE], tf.float32, -1.0, 1.0),
+        tf.Variable(0, dtype=tf.int64),
+    )
+
+
+def experience(built: types.BuiltAgent) -> trajectory.Trajectory:
+    """A batch of noise, `[B, T+1, …]`."""
+    shape = [built.batch_size, built.sequence_length + 1]
+    steps = tf.ones(shape, tf.int32)
+    return trajectory.Trajectory(
+        step_type=steps,
+        observation={"pixels": tf.cast(tf.random.uniform([*shape, 64, 64, 3], 0, 256, tf.int32), tf.uint8)},
+        action=tf.random.uniform([*shape, ACTION_SIZE], -1.0, 1.0),
+        policy_info=(),
+        next_step_type=steps,
+        reward=tf.random.uniform(shape),
+        discount=tf.ones(shape),
+    )
+
+
+def seconds(call: Callable[[], Any], count: int = 7, warm_up: int = 2) -> List[float]:
+    """Times of a call, the first ones not counted."""
+    for _ in range(warm_up):
+        call()
+    times = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+def median(call: Callable[[], Any], count: int = 7, warm_up: int = 2) -> float:
+    """Median time of a call, in seconds."""
+    return statistics.median(seconds(call, count, warm_up))
