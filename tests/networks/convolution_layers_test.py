@@ -1,0 +1,47 @@
+"""Results and gradients are those of Keras' own layers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from slac_tf.networks import conv, convolution_layers
+
+LAYERS = {
+    "few channels": (
+        lambda: convolution_layers.FewChannelsConv2DTranspose(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 4, 4, 3), (1, 1, 1, 2), (2, 5, 3, 4)],
+    ),
+    "small map": (
+        lambda: convolution_layers.SmallMapConv2D(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2D(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 8, 8, 4), (3, 2, 2, 1), (2, 6, 4, 5)],
+    ),
+    "small map, transposed": (
+        lambda: convolution_layers.SmallMapConv2DTranspose(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 4, 4, 3), (3, 1, 1, 2), (2, 5, 3, 4)],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [(name, shape) for name, (*_, shapes) in LAYERS.items() for shape in shapes]
+)
+def test_layers_computed_in_another_way_are_keras(name, shape):
+    layer, reference = LAYERS[name][0](), LAYERS[name][1]()
+    x = tf.random.stateless_normal(shape, [0, 1])
+    layer(x)
+    layer.bias.assign([0.1, -0.2, 0.3])
+    reference.build(x.shape)
+    reference.set_weights(layer.get_weights())
+    results = []
+    for made in (reference, layer):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = made(x)
+            loss = tf.reduce_sum(y * tf.random.stateless_normal(y.shape, [2, 3]))
+        results.append([y, *tape.gradient(loss, [x, *made.trainable_variables])])
+    for expected, actual in zip(*results):
+        assert expected.shape == actual.shape
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
