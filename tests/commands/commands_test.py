@@ -147,9 +147,9 @@ def test_train_eval_prints_the_returns_last(command, train, tmp_path, monkeypatc
     calls = train(run.Result(random_return=1.26, greedy_return=3.0, stochastic_return=-2.0, exit_code=0))
     code, out, _ = command("train_eval", "--gin_file=gin_configs/hopper.gin", "--gin_file=debug.gin", "--seed=5")
     assert code == 0
-    assert out.splitlines()[-1] == "hopper: random 1.3, trained -2.0"
+    assert out.splitlines()[-1] == "hopper-debug: random 1.3, trained -2.0"
     ((root_dir, seed, config),) = calls
-    assert root_dir == tmp_path / "logs" / "hopper" / "seed5"
+    assert root_dir == tmp_path / "logs" / "hopper-debug" / "seed5"
     assert seed == 5
     assert "load_gymnasium.env_id = 'Hopper-v4'" in config
     assert "train_eval.num_env_steps = 400" in config

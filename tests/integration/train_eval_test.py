@@ -26,7 +26,7 @@ from slac_tf.training import checkpoints, metrics, train_eval
 BIN = pathlib.Path(__file__).resolve().parents[2] / "bin"
 SEED = 3
 # Rewards at every step, short episodes of differing lengths, terminations.
-TASK = "hopper"
+NAME = "hopper-debug"  # of the gin files
 COMMAND = ("--gin_file=gin_configs/hopper.gin", "--gin_file=gin_configs/debug.gin", f"--seed={SEED}")
 BINDINGS = ("--gin_bindings=train_eval.keep_exports = 5",)
 ACTION_REPEAT = 2
@@ -69,7 +69,7 @@ def finished(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("elsewhere")
     ended = run("train_eval", *COMMAND, *BINDINGS, cwd=cwd)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    return Finished(cwd, cwd / "logs" / TASK / f"seed{SEED}", ended.stdout, ended.stderr)
+    return Finished(cwd, cwd / "logs" / NAME / f"seed{SEED}", ended.stdout, ended.stderr)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def copy(finished, tmp_path):
 
 def test_last_line(finished):
     last = finished.stdout.splitlines()[-1]
-    found = re.fullmatch(rf"{TASK}: random (-?\d+\.\d), trained (-?\d+\.\d)", last)
+    found = re.fullmatch(rf"{NAME}: random (-?\d+\.\d), trained (-?\d+\.\d)", last)
     assert found, last
     assert float(found.group(1)) > 0.0
     assert float(found.group(2)) == pytest.approx(float(rows(finished.root)[-1]["AverageReturnEvalPolicy"]), abs=0.051)
