@@ -33,3 +33,19 @@ def test_the_latent_models_table_says_what_was_measured():
     for model in {row["model"] for row in rows}:
         values = [float(row["elbo"]) for row in rows if row["model"] == model]
         assert f"| {statistics.mean(values):,.0f} ± {statistics.stdev(values):.0f} |" in text
+
+
+def test_the_table_of_sac_from_state_says_what_was_measured():
+    directory = ROOT / "results" / "sac_state"
+    table = [line.split(" | ") for line in (directory / "README.md").read_text().splitlines() if "±" in line[1:]]
+    rows = [cells for cells in table if len(cells) == 7 and cells[1].replace(",", "").isdigit()]
+    assert len(rows) == 5
+    for task, env_steps, *cells in rows:
+        returns = []
+        for seed, stated in enumerate(cells[:3]):
+            path = directory / task.strip("| ").replace(" ", "_") / f"seed{seed}" / "eval.csv"
+            with path.open(newline="") as file:
+                evaluations = {row["OriginalEnvironmentSteps"]: row for row in csv.DictReader(file)}
+            returns.append(float(evaluations[env_steps.replace(",", "")]["AverageReturnEvalPolicy"]))
+            assert stated == f"{returns[-1]:.0f}"
+        assert cells[3] == f"{statistics.mean(returns):.0f} ± {statistics.stdev(returns):.0f}"
