@@ -32,8 +32,13 @@ class LayerNormMLP(tf.Module):
             joining_size: Size of what joins after the first layer.
             output_scale: Variance scale of the output layer's initial weights; Glorot-uniform where None.
             name: Name.
+
+        Raises:
+            ValueError: If there is no hidden layer.
         """
         super().__init__(name=name)
+        if not hidden_sizes:
+            raise ValueError(f"{name}: no hidden sizes, expected at least one")
         self._first = tf.keras.layers.Dense(hidden_sizes[0], kernel_initializer=_uniform(0.333))
         self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-5)
         self._layers = [

@@ -74,3 +74,8 @@ def test_the_output_is_small_at_a_small_scale():
     assert 0 < np.max(np.abs(outputs)) < 0.1
     usual = layer_norm_mlp.LayerNormMLP(5, (16, 16), 2)(inputs).numpy()
     assert np.max(np.abs(outputs)) < 0.2 * np.max(np.abs(usual))
+
+
+def test_at_least_one_hidden_layer():
+    with pytest.raises(ValueError, match="critic: no hidden sizes, expected at least one"):
+        layer_norm_mlp.LayerNormMLP(3, (), 1, name="critic")

@@ -12,6 +12,7 @@ from slac_tf.agents.d4pg import agent as d4pg_agent
 from slac_tf.agents.d4pg import networks
 from slac_tf.networks import representations
 from slac_tf.policies import representation_policy
+from slac_tf.utils import checks
 
 
 @gin.configurable
@@ -67,8 +68,16 @@ def build_d4pg(
         The agent as the training loop wants it. Its `stochastic` policy is the exploring one.
 
     Raises:
-        ValueError: If the observation holds neither, or the support or the scales are empty.
+        ValueError: If the observation holds neither, a count is not positive, or the support or the scales
+            are empty.
     """
+    checks.counts(
+        "build_d4pg",
+        batch_size=batch_size,
+        pixel_layer_size=pixel_layer_size,
+        num_steps=num_steps,
+        target_update_period=target_update_period,
+    )
     if num_atoms < 2 or not min_value < max_value:
         raise ValueError(
             f"build_d4pg: {num_atoms} atoms from {min_value} to {max_value}, expected at least 2 on a rising support"

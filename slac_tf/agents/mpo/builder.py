@@ -12,6 +12,7 @@ from slac_tf.agents.mpo import agent as mpo_agent
 from slac_tf.agents.mpo import networks
 from slac_tf.networks import representations
 from slac_tf.policies import representation_policy
+from slac_tf.utils import checks
 
 
 @gin.configurable
@@ -64,8 +65,16 @@ def build_mpo(
         The agent as the training loop wants it.
 
     Raises:
-        ValueError: If the observation holds neither.
+        ValueError: If the observation holds neither, or a count is not positive.
     """
+    checks.counts(
+        "build_mpo",
+        batch_size=batch_size,
+        pixel_layer_size=pixel_layer_size,
+        num_samples=num_samples,
+        num_steps=num_steps,
+        target_update_period=target_update_period,
+    )
 
     def make() -> networks.MpoNetworks:
         seen = representations.represent(time_step_spec.observation, representation)

@@ -103,6 +103,8 @@ def test_support():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"num_steps": 0}, r"build_d4pg\.num_steps: 0, expected an integer of at least 1"),
+        ({"target_update_period": 1.5}, r"build_d4pg\.target_update_period: 1\.5, expected an integer"),
         ({"num_atoms": 1}, "build_d4pg: 1 atoms from -100.0 to 400.0, expected at least 2 on a rising support"),
         ({"min_value": 400.0}, "101 atoms from 400.0 to 400.0, expected at least 2"),
         ({"min_value": 2.0, "max_value": 1.0}, "from 2.0 to 1.0, expected at least 2 on a rising support"),
