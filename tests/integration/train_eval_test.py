@@ -413,7 +413,7 @@ def test_killed_again_and_again(tmp_path, seed):
 def test_every_task_to_its_end(tmp_path, task):
     ended = run("train_eval", f"--gin_file={task}.gin", "--gin_file=debug.gin", "--root_dir=run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    assert re.fullmatch(rf"{task}: random \S+, trained \S+", ended.stdout.splitlines()[-1])
+    assert re.fullmatch(rf"{task}-debug: random \S+, trained \S+", ended.stdout.splitlines()[-1])
     root = tmp_path / "run"
     assert len(rows(root)) == 2
     assert len(lines(root, "train")) > 0
