@@ -67,7 +67,7 @@ CASES = {
         (
             *SMALL_STACK,
             "build_d4pg.critic_learning_rate = 1e-3",
-            "build_d4pg.actor_learning_rate = 1e-3",
+            "build_d4pg.actor_learning_rate = 3e-4",  # at 1e-3 the actor of two seeds in four got stuck at a bound
             "build_d4pg.gamma = 0.9",
             "build_d4pg.num_steps = 3",
             "build_d4pg.target_update_period = 20",
