@@ -1,18 +1,26 @@
 """Checkpoints of everything, as one unit: a directory that is there whole or not at all."""
 
+import hashlib
 import json
 import os
 import pathlib
 import shutil
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import tensorflow as tf
+from absl import logging
 
 from slac_tf import types
 from slac_tf.replay import sequence_replay
+from slac_tf.training import storage
 
 _PREFIX = "checkpoint-"
 _STATE = "state.json"
+_DIGESTS = "digests.json"
+
+
+class DamagedError(ValueError):
+    """There are checkpoints, but none is whole; the message says what is wrong with each."""
 
 
 class Found(NamedTuple):
@@ -35,9 +43,10 @@ class Found(NamedTuple):
 class Checkpoints:
     """Writes and finds checkpoints of one run.
 
-    One holds the agent's variables with its optimizers' (`agent.*`), the replay's windows (`replay/`) and
-    plain numbers (`state.json`). It is written beside its place and then renamed, so one that was
-    interrupted is not there.
+    One holds the agent's variables with its optimizers' (`agent.*`), the replay's windows (`replay/`),
+    plain numbers (`state.json`) and the digests of all these files (`digests.json`). It is written beside
+    its place and then renamed, so one that was interrupted is not there; one that was damaged later is
+    known by its digests, and the one before it is used.
     """
 
     def __init__(
@@ -70,29 +79,52 @@ class Checkpoints:
 
         Returns:
             Its directory.
+
+        Raises:
+            storage.StorageError: If it cannot be written; then the ones before are as they were.
         """
-        place = self._directory / f"{_PREFIX}{agent_step:09d}-{state['pretrain_step']:09d}"
+        name = f"{_PREFIX}{agent_step:09d}-{state['pretrain_step']:09d}"
+        same_step = sorted(self._directory.glob(name + "*"))  # for example after a signal
+        number = int(same_step[-1].name[len(name) + 1 :] or 0) + 1 if same_step else 0
+        place = self._directory / (f"{name}-{number:03d}" if number else name)
         temporary = place.with_name("incomplete-" + place.name)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self._checkpoint.write(str(temporary / "agent"))
-        replay.save(temporary / "replay")
-        (temporary / _STATE).write_text(json.dumps(state, indent=1) + "\n")
-        for path in (temporary, *temporary.rglob("*")):
-            _sync(path)
-        if place.exists():  # the same step once more, for example after a signal
-            _retire(place)
-        os.rename(temporary, place)
-        _sync(self._directory)
-        for old in sorted(self._directory.glob(_PREFIX + "*"))[: -self._keep]:
-            _retire(old)
-        for leftover in self._directory.glob("incomplete-*"):
-            shutil.rmtree(leftover)
+        with storage.writing(place):
+            try:
+                self._directory.parent.stat()  # a run's directory that vanished is not made anew
+                self._write(temporary, state, replay)
+                os.rename(temporary, place)
+            except Exception:
+                shutil.rmtree(temporary, ignore_errors=True)  # the disk may be full
+                raise
+            _sync(self._directory)
+            for newer in self._directory.glob(_PREFIX + "*"):
+                if newer.name > place.name:  # the run went on from an older one, so this one is damaged
+                    os.rename(newer, newer.with_name("damaged-" + newer.name))
+            others = [path for path in sorted(self._directory.glob(_PREFIX + "*")) if path not in same_step]
+            for old in [*same_step, *others[: -self._keep]]:
+                _retire(old)
+            for leftover in self._directory.glob("incomplete-*"):
+                shutil.rmtree(leftover)
         return place
 
+    def _write(self, directory: pathlib.Path, state: Dict[str, Any], replay: sequence_replay.SequenceReplay) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        self._checkpoint.write(str(directory / "agent"))
+        replay.save(directory / "replay")
+        (directory / _STATE).write_text(json.dumps(state, indent=1) + "\n")
+        (directory / _DIGESTS).write_text(json.dumps(_digests(directory), indent=1) + "\n")
+        for path in (directory, *directory.rglob("*")):
+            _sync(path)
+
     def newest(self) -> Optional[Found]:
-        """The newest checkpoint, or None."""
+        """The newest checkpoint that is whole, or None."""
         return newest(self._directory)
+
+    def kept(self) -> str:
+        """What a message says of the checkpoints, without reading them."""
+        names = sorted(self._directory.glob(_PREFIX + "*"))
+        return f"{names[-1]} is kept" if names else "there is no checkpoint yet"
 
     def restore(self, found: Found) -> None:
         """Restores the agent's variables; the replay restores itself from `found.replay`.
@@ -107,17 +139,58 @@ class Checkpoints:
 
 
 def newest(directory: pathlib.Path) -> Optional[Found]:
-    """The newest checkpoint in a run's directory of checkpoints, or None.
+    """The newest whole checkpoint in a run's directory of checkpoints, or None where there is none at all.
+
+    Says which newer ones are damaged.
 
     Args:
         directory: The directory.
 
     Returns:
         The checkpoint.
+
+    Raises:
+        DamagedError: If there are checkpoints, but none is whole.
     """
+    damaged: List[str] = []
     for place in sorted(directory.glob(_PREFIX + "*"), reverse=True):
-        if (place / _STATE).exists():
+        damage = _damage(place)
+        if damage is None:
+            for text in damaged:
+                logging.warning("damaged: %s: using %s, the one before", text, place)
             return Found(place, json.loads((place / _STATE).read_text()))
+        if place.exists():  # else the run that it belongs to has just deleted it
+            damaged.append(f"{place}: {damage}")
+    if damaged:
+        raise DamagedError(
+            f"no whole checkpoint: {'; '.join(damaged)}: put back a copy of one, or choose another --root_dir"
+        )
+    return None
+
+
+def _digests(directory: pathlib.Path) -> Dict[str, str]:
+    """Size and hash of each file, by its path."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path != directory / _DIGESTS:
+            digest = hashlib.blake2b(digest_size=16)
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            found[str(path.relative_to(directory))] = f"{path.stat().st_size} bytes, blake2b {digest.hexdigest()}"
+    return found
+
+
+def _damage(place: pathlib.Path) -> Optional[str]:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        expected = json.loads((place / _DIGESTS).read_text())
+        found = _digests(place)
+    except (OSError, ValueError) as error:
+        return f"{_DIGESTS} cannot be read ({' '.join(str(error).split())})"
+    for name in sorted({*expected, *found}):
+        if found.get(name) != expected.get(name):
+            return f"{name} is {found.get(name, 'missing')}, expected {expected.get(name, 'no such file')}"
     return None
 
 

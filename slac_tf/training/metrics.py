@@ -1,6 +1,8 @@
 """Numbers of a run: TensorBoard, `metrics.jsonl` and `eval.csv`."""
 
 import csv
+import errno
+import io
 import json
 import os
 import pathlib
@@ -8,8 +10,9 @@ import time
 from typing import Any, Dict, Mapping
 
 import tensorflow as tf
+from absl import logging
 
-from slac_tf.training import run_dir
+from slac_tf.training import run_dir, storage
 
 # The header of the published curves, so that both are read by the same programs.
 EVAL_COLUMNS = (
@@ -57,7 +60,7 @@ class MetricsWriter:
             values: By tag.
             step: Position on the x axis.
         """
-        with self._writers[name].as_default(step=step):
+        with storage.writing(getattr(self._directory, name)), self._writers[name].as_default(step=step):
             for tag, value in values.items():
                 tf.summary.scalar(tag, value)
 
@@ -65,8 +68,11 @@ class MetricsWriter:
         """Appends a line to `metrics.jsonl`.
 
         Args:
-            kind: `pretrain`, `train` or `eval`.
+            kind: `pretrain`, `train`, `eval` or `resources`.
             values: Plain numbers.
+
+        Raises:
+            storage.StorageError: If it cannot be written; then the file is as it was.
         """
         text = json.dumps({"kind": kind, "time": round(time.time(), 3), **values}) + "\n"
         _append(self._directory.metrics, text)
@@ -76,17 +82,22 @@ class MetricsWriter:
 
         Args:
             row: A value for each of `EVAL_COLUMNS`.
+
+        Raises:
+            storage.StorageError: If it cannot be written; then the file is as it was.
         """
         path = self._directory.eval_csv
         rows = [] if path.exists() and path.stat().st_size else [list(EVAL_COLUMNS)]
         rows.append([row[column] for column in EVAL_COLUMNS])
-        with path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        _append(path, text.getvalue())
 
     def flush(self) -> None:
         """Puts TensorBoard's events on disk."""
-        for writer in self._writers.values():
-            writer.flush()
+        for name, writer in self._writers.items():
+            with storage.writing(getattr(self._directory, name)):
+                writer.flush()
 
     def state(self) -> Dict[str, int]:
         """Sizes of the files, for the checkpoint.
@@ -108,8 +119,11 @@ class MetricsWriter:
             state: What `state` returned then.
         """
         for path in self._files:
-            if path.exists() and path.stat().st_size > state[path.name]:
+            size = path.stat().st_size if path.exists() else 0
+            if size > state[path.name]:
                 os.truncate(path, state[path.name])
+            elif size < state[path.name]:
+                logging.warning("%s: %d bytes, expected %d: lines are missing", path, size, state[path.name])
 
     @property
     def _files(self) -> "tuple[pathlib.Path, ...]":
@@ -117,5 +131,13 @@ class MetricsWriter:
 
 
 def _append(path: pathlib.Path, text: str) -> None:
-    with path.open("a") as file:
-        file.write(text)
+    """Appends all of a text or nothing."""
+    with storage.writing(path), path.open("ab", buffering=0) as file:
+        size = file.tell()
+        data = text.encode()
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.truncate(path, size)
+            raise

@@ -2,9 +2,8 @@
 
 import sys
 import time
-from typing import Any, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping
 
-import psutil
 import tqdm
 from absl import logging
 
@@ -12,7 +11,15 @@ from absl import logging
 class Progress:
     """Progress of one phase of a run."""
 
-    def __init__(self, phase: str, total: int, done: int, unit: str, interval_seconds: float):
+    def __init__(
+        self,
+        phase: str,
+        total: int,
+        done: int,
+        unit: str,
+        interval_seconds: float,
+        on_interval: Callable[[], Mapping[str, int]],
+    ):
         """Constructor.
 
         Args:
@@ -21,9 +28,10 @@ class Progress:
             done: Steps made before, by the run that this one resumes.
             unit: Of the steps.
             interval_seconds: Between log lines.
+            on_interval: Called once in each interval; gives `rss_bytes` for the line.
         """
         self._phase, self._total, self._unit = phase, total, unit
-        self._interval_seconds = interval_seconds
+        self._interval_seconds, self._on_interval = interval_seconds, on_interval
         self._done = self._first = done
         self._counts: Dict[str, float] = {}
         self._start = self._last_line = time.monotonic()
@@ -56,6 +64,7 @@ class Progress:
         if now - self._last_line < self._interval_seconds:
             return
         self._last_line = now
+        memory = self._on_interval()["rss_bytes"] / 2**30
         shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in notes.items()}
         rates = {f"{name}/s": f"{rate:.1f}" for name, rate in self.rates().items()}
         if not self._bar.disable:
@@ -64,7 +73,6 @@ class Progress:
         made, left = done - self._first, self._total - done
         eta = f"{(now - self._start) / made * left:.0f}s" if made else "?"
         fields = [f"{name} {value}" for name, value in {**shown, **rates}.items()]
-        memory = psutil.Process().memory_info().rss / 2**30
         percent = 100 * done / max(self._total, 1)
         logging.info(
             "%s %d/%d %s (%.1f%%) | %s | rss %.1fG | eta %s",

@@ -14,7 +14,7 @@ from tf_agents.policies import py_tf_eager_policy, random_py_policy
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, collection, counters, evaluation, metrics, progress, signals
+from slac_tf.training import checkpoints, collection, counters, evaluation, metrics, progress, resources, signals
 from slac_tf.training import settings as settings_lib
 
 
@@ -205,9 +205,7 @@ class Run:
         return values
 
     def _what_is_kept(self) -> str:
-        newest = self._saver.newest()
-        kept = "there is no checkpoint yet" if newest is None else f"{newest.directory} is kept"
-        return f"{kept}; lower learning rates in another --root_dir may help"
+        return f"{self._saver.kept()}; lower learning rates in another --root_dir may help"
 
     # What is done now and then.
 
@@ -290,7 +288,12 @@ class Run:
         return {"env": self._environment.action_repeat, "upd": updates}
 
     def _progress(self, phase: str, total: int, done: int, unit: str) -> progress.Progress:
-        return progress.Progress(phase, total, done, unit, self._settings.log_interval_seconds)
+        return progress.Progress(phase, total, done, unit, self._settings.log_interval_seconds, self._note_resources)
+
+    def _note_resources(self) -> Dict[str, int]:
+        used = resources.used()
+        self._metrics.line("resources", {**self._position(), **used})
+        return used
 
 
 def seed_everything(seed: int) -> None:

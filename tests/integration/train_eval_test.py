@@ -301,7 +301,7 @@ def newest(root: pathlib.Path) -> checkpoints.Found:
     found = checkpoints.newest(root / "train" / "checkpoints")
     assert found is not None
     state = found.state
-    assert found.directory.name == f"checkpoint-{state['agent_step']:09d}-{state['pretrain_step']:09d}"
+    assert found.directory.name.startswith(f"checkpoint-{state['agent_step']:09d}-{state['pretrain_step']:09d}")
     assert state["agent_step"] == state["counters"]["agent_step"]
     assert state["env_step"] == ACTION_REPEAT * state["agent_step"]
     return found

@@ -1,10 +1,12 @@
 import os
+import re
 import shutil
 
 import pytest
 import tensorflow as tf
 
 from slac_tf.training import checkpoints as checkpoints_lib
+from slac_tf.training import storage
 
 
 class Agent(tf.Module):
@@ -70,7 +72,7 @@ def test_save_and_restore(tmp_path):
 
 def test_the_newest_by_agent_steps_then_by_pretraining(tmp_path):
     saver = checkpoints_lib.Checkpoints(tmp_path, Agent(), keep=9)
-    for agent_step, pretrain_step in [(10, 0), (10, 2000), (9, 9000)]:
+    for agent_step, pretrain_step in [(9, 9000), (10, 0), (10, 2000)]:
         saver.save(agent_step, state(pretrain_step), Replay())
     assert checkpoints_lib.newest(tmp_path).directory.name == "checkpoint-000000010-000002000"
     saver.save(1000, state(2000), Replay())
@@ -91,26 +93,125 @@ def test_the_same_step_is_replaced(tmp_path):
     found = saver.newest()
     assert found.state["try_"] == "second"
     assert names(found.replay) == ["second"]
-    assert len(names(tmp_path)) == 1
+    assert names(tmp_path) == ["checkpoint-000000001-000000000-001"]
+    saver.save(1, state(try_="third"), Replay("third"))
+    assert saver.newest().state["try_"] == "third"
+    assert names(tmp_path) == ["checkpoint-000000001-000000000-002"]
 
 
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_an_interrupted_save_leaves_the_one_before(tmp_path, error):
+def test_an_interrupted_save_leaves_the_one_before(tmp_path):
     saver = checkpoints_lib.Checkpoints(tmp_path, Agent())
     saver.save(1, state(), Replay())
-    with pytest.raises(type(error)):
-        saver.save(2, state(), Replay(error=error))
+    with pytest.raises(KeyboardInterrupt):
+        saver.save(2, state(), Replay(error=KeyboardInterrupt()))
     assert saver.newest().directory.name == "checkpoint-000000001-000000000"
     assert names(tmp_path) == ["checkpoint-000000001-000000000", "incomplete-checkpoint-000000002-000000000"]
     saver.save(3, state(), Replay())
     assert names(tmp_path) == ["checkpoint-000000001-000000000", "checkpoint-000000003-000000000"]
 
 
-def test_a_first_save_that_is_interrupted_leaves_none(tmp_path):
-    saver = checkpoints_lib.Checkpoints(tmp_path, Agent())
-    with pytest.raises(OSError):
+def test_a_save_that_fails_leaves_the_one_before_and_nothing_else(tmp_path):
+    saver = checkpoints_lib.Checkpoints(tmp_path / "checkpoints", Agent())
+    with pytest.raises(storage.StorageError):
         saver.save(1, state(), Replay(error=OSError("disk full")))
     assert saver.newest() is None
+    assert saver.kept() == "there is no checkpoint yet"
+    place = saver.save(1, state(), Replay())
+    with pytest.raises(storage.StorageError, match=r"-000000002-000000000 could not be written: disk full$"):
+        saver.save(2, state(), Replay(error=OSError("disk full")))
+    assert names(tmp_path / "checkpoints") == ["checkpoint-000000001-000000000"]
+    assert saver.kept() == f"{place} is kept"
+
+
+def test_a_directory_that_vanished_is_not_made_anew(tmp_path):
+    saver = checkpoints_lib.Checkpoints(tmp_path / "run" / "train" / "checkpoints", Agent())
+    with pytest.raises(storage.StorageError, match="No such file or directory"):
+        saver.save(1, state(), Replay())
+    assert names(tmp_path) == []
+
+
+# Damage, found by content.
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What is said."""
+    found = []
+    monkeypatch.setattr(checkpoints_lib.logging, "warning", lambda text, *values: found.append(text % values))
+    return found
+
+
+def truncate(place):
+    os.truncate(place / "replay" / "windows", 3)
+
+
+def flip_a_bit(place):
+    path = place / "agent.data-00000-of-00001"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def delete_half(place):
+    shutil.rmtree(place / "replay")
+    (place / "agent.index").unlink()
+
+
+def delete_digests(place):
+    (place / "digests.json").unlink()
+
+
+def break_digests(place):
+    (place / "digests.json").write_text('{"agent.index": "12')
+
+
+def add_a_file(place):
+    (place / "replay" / "more").write_text("")
+
+
+DAMAGES = {
+    truncate: "replay/windows is 3 bytes, .*, expected 7 bytes",
+    flip_a_bit: "agent.data-00000-of-00001 is .* blake2b .*, expected .* blake2b",
+    delete_half: "agent.index is missing, expected",
+    delete_digests: "digests.json cannot be read",
+    break_digests: "digests.json cannot be read",
+    add_a_file: "replay/more is 0 bytes, .*, expected no such file",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, warnings, damage):
+    saver = checkpoints_lib.Checkpoints(tmp_path, Agent())
+    saver.save(1, state(), Replay())
+    damaged = saver.save(3, state(), Replay())
+    damage(damaged)
+    found = saver.newest()
+    assert found.directory.name == "checkpoint-000000001-000000000"
+    (line,) = warnings
+    assert re.search(rf"^damaged: {damaged}: {DAMAGES[damage]}", line), line
+    assert line.endswith(f"using {found.directory}, the one before")
+    # The run goes on from there; what is damaged is put aside and never deletes what is whole.
+    saver.save(2, state(), Replay())
+    assert names(tmp_path) == [
+        "checkpoint-000000001-000000000",
+        "checkpoint-000000002-000000000",
+        "damaged-checkpoint-000000003-000000000",
+    ]
+    assert saver.newest().directory.name == "checkpoint-000000002-000000000"
+
+
+def test_all_damaged(tmp_path):
+    saver = checkpoints_lib.Checkpoints(tmp_path, Agent())
+    for step in (1, 2):
+        truncate(saver.save(step, state(), Replay()))
+    before = names(tmp_path)
+    with pytest.raises(checkpoints_lib.DamagedError) as error:
+        saver.newest()
+    message = str(error.value)
+    assert message.startswith("no whole checkpoint: ")
+    assert message.count("replay/windows is 3 bytes") == 2
+    assert "\n" not in message
+    assert names(tmp_path) == before
 
 
 @pytest.mark.parametrize("step", [2, 3])  # in the newest's place, or beside it, when the oldest goes

@@ -34,7 +34,9 @@ def lines(monkeypatch):
 
 
 def test_a_line_an_interval(clock, lines):
-    with progress.Progress("train", 1000, 0, "agent steps", interval_seconds=10) as shown:
+    with progress.Progress(
+        "train", 1000, 0, "agent steps", interval_seconds=10, on_interval=lambda: {"rss_bytes": 3 * 2**29}
+    ) as shown:
         for second in range(1, 26):
             clock.now = 100.0 + second
             shown.update(10 * second, {"env": 40, "upd": 5}, {})
@@ -43,20 +45,24 @@ def test_a_line_an_interval(clock, lines):
 
 def test_rates_and_eta(clock, lines):
     # Resumed at 200 of 1000: 100 steps in 20 s, so the 700 that are left take 140 s.
-    with progress.Progress("train", 1000, 200, "agent steps", interval_seconds=1) as shown:
+    with progress.Progress(
+        "train", 1000, 200, "agent steps", interval_seconds=1, on_interval=lambda: {"rss_bytes": 3 * 2**29}
+    ) as shown:
         clock.now = 120.0
         shown.update(300, {"env": 400, "upd": 50}, {"env": 1200, "ret": 3.14159})
         assert shown.rates() == {"env": 20.0, "upd": 2.5}
     (line,) = lines
     assert re.fullmatch(
         r"train 300/1000 agent steps \(30\.0%\) \| env 1200 \| ret 3\.142 \| env/s 20\.0 \| upd/s 2\.5"
-        r" \| rss \d+\.\dG \| eta 140s",
+        r" \| rss 1.5G \| eta 140s",
         line,
     ), line
 
 
 def test_nothing_made_yet(clock, lines):
-    with progress.Progress("random", 10, 10, "agent steps", interval_seconds=0) as shown:
+    with progress.Progress(
+        "random", 10, 10, "agent steps", interval_seconds=0, on_interval=lambda: {"rss_bytes": 3 * 2**29}
+    ) as shown:
         shown.update(10, {"env": 0}, {})
     assert lines[0].endswith("eta ?")
 
@@ -65,7 +71,9 @@ def test_a_bar_on_a_terminal(clock, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(logging, "info", lambda *_: pytest.fail("a log line beside the bar"))
-    with progress.Progress("train", 10, 2, "agent steps", interval_seconds=0) as shown:
+    with progress.Progress(
+        "train", 10, 2, "agent steps", interval_seconds=0, on_interval=lambda: {"rss_bytes": 3 * 2**29}
+    ) as shown:
         clock.now = 101.0
         shown.update(6, {"env": 8}, {"ret": 1.5})
     assert "train:" in terminal.getvalue()
