@@ -27,7 +27,7 @@ def measure() -> Dict[str, Any]:
     figures = {"collect_ms": 1e3 * paper_scale.median(lambda: collect.action(time_step, state), count=101)}
     with tempfile.TemporaryDirectory() as directory:
         manifest = {"env_step": 0, "task": "cheetah_run", "action_repeat": 4, "config": ""}
-        place = saved_model.export_policies(built.policies, {}, manifest, pathlib.Path(directory), keep=None)
+        place = saved_model.Exporter(built.policies).export({}, manifest, pathlib.Path(directory), keep=None)
         for name in ("greedy", "stochastic"):
             exported = player.ExportedPolicy(place / f"{name}_policy")
             state = exported.get_initial_state(1)

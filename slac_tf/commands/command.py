@@ -19,17 +19,18 @@ def configure_process() -> None:
     notices.notices.clear()
 
 
-def fail(message: str) -> int:
+def fail(message: str, code: int = 2) -> int:
     """Prints the one line that a user's mistake gets.
 
     Args:
         message: What happened, value found and expected, what fixes it.
+        code: To exit with; 2 says that it was a mistake.
 
     Returns:
-        Exit code 2.
+        The code.
     """
     print(f"{pathlib.Path(sys.argv[0]).stem}: {message}", file=sys.stderr)
-    return 2
+    return code
 
 
 def run(main: Callable[[Sequence[str]], int]) -> None:
@@ -43,7 +44,10 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     logging.get_absl_handler().addFilter(_from_this_package_or_a_warning)
-    app.run(lambda argv: sys.exit(main(argv)), flags_parser=_parse_flags)
+    try:
+        app.run(lambda argv: sys.exit(main(argv)), flags_parser=_parse_flags)
+    except KeyboardInterrupt:
+        sys.exit(fail("interrupted", code=130))
 
 
 def _parse_flags(argv: Sequence[str]) -> Sequence[str]:

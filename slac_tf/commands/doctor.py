@@ -144,7 +144,7 @@ def _export_and_play() -> float:
     spec = tf.TensorSpec([1], tf.float32)
     policy = Policy(ts.time_step_spec({"state": spec}), spec, policy_state_spec={"actions": spec})
     with tempfile.TemporaryDirectory() as directory:
-        place = saved_model.export_policies({"tiny": policy}, {}, {"env_step": 0}, pathlib.Path(directory), keep=1)
+        place = saved_model.Exporter({"tiny": policy}).export({}, {"env_step": 0}, pathlib.Path(directory), keep=1)
         exported = player.ExportedPolicy(place / "tiny_policy")
         observation = {"state": np.ones([1], np.float32)}
         first = player.TimeStep(step_type=0, reward=0.0, discount=1.0, observation=observation)

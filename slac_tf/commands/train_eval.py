@@ -1,6 +1,8 @@
 """Trains and evaluates: `bin/train_eval --gin_file=gin_configs/ant.gin`."""
 
+import os
 import pathlib
+import signal
 from typing import Sequence
 
 from absl import flags, logging
@@ -32,11 +34,13 @@ def main(argv: Sequence[str]) -> int:
         return command.fail(f"{argv[1]!r} is no flag, expected only flags such as --gin_file=gin_configs/ant.gin")
     if not _GIN_FILES.value:
         return command.fail("no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin")
+    # Until the run takes the signal over, which then writes a checkpoint.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(command.fail("interrupted before the run began", code=130)))
     command.configure_process()
     # Slow, and only once the process is configured.
     import tensorflow as tf
 
-    from slac_tf.training import configuration, run, run_dir, train_eval
+    from slac_tf.training import configuration, run, run_dir, storage, train_eval
 
     name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
     root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
@@ -52,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         result = train_eval.train_eval(root_dir, _SEED.value, config, on_built)
     except (configuration.ConfigurationError, run_dir.RunDirectoryError) as error:
         return command.fail(configuration.one_line(error))
-    except run.NonFiniteLossError as error:
+    except (run.NonFiniteLossError, storage.StorageError) as error:
         logging.error("%s", configuration.one_line(error))
         return 1
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:

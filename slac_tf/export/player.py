@@ -25,7 +25,7 @@ class Step(NamedTuple):
 
 
 class ExportedPolicy:
-    """A SavedModel that `export_policies` wrote.
+    """A SavedModel that `Exporter` wrote.
 
     Attributes:
         manifest: Task, specs, returns and versions.

@@ -12,7 +12,7 @@ from slac_tf.environments import pixels
 from slac_tf.export import saved_model
 from slac_tf.replay import sequence_replay
 from slac_tf.summaries import gifs
-from slac_tf.training import metrics, run_dir
+from slac_tf.training import metrics, run_dir, storage
 from slac_tf.utils import images, masks
 
 _REPORT_SEQUENCES = 4
@@ -143,6 +143,7 @@ class Evaluator:
         """
         self._environment = environment
         self._built = built
+        self._exporter = saved_model.Exporter(built.policies)
         self._directory = directory
         self._metrics = writer
         self._seed = seed
@@ -170,6 +171,7 @@ class Evaluator:
         Returns:
             Mean return by policy, or None if it was stopped.
         """
+        logging.info("evaluating at env step %d: %d episodes of each policy", position["env_step"], self._num_episodes)
         results: Dict[str, Episodes] = {}
         for name, policy in self._policies.items():
             results[name] = run_episodes(
@@ -183,14 +185,15 @@ class Evaluator:
                 return None
         env_step = position["env_step"]
         returns = {name: episodes.returns for name, episodes in results.items()}
-        saved_model.export_policies(
-            self._built.policies,
-            returns,
-            export_manifest(self._environment, self._config, env_step, self._seed),
-            self._directory.policies,
-            keep=self._keep_exports,
-        )
-        self._write_films(results["greedy"].frames, replay, env_step)
+        with storage.writing(self._directory.policies):
+            self._exporter.export(
+                returns,
+                export_manifest(self._environment, self._config, env_step, self._seed),
+                self._directory.policies,
+                keep=self._keep_exports,
+            )
+        with storage.writing(self._directory.videos):
+            self._write_films(results["greedy"].frames, replay, env_step)
         self._write_numbers(results["greedy"], results["stochastic"], position)
         logging.info(
             "eval at env step %d: %s",

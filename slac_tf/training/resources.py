@@ -4,7 +4,32 @@ import os
 import resource
 from typing import Dict
 
+import numpy as np
 import psutil
+import tensorflow as tf
+
+from slac_tf import types
+
+# Fitted to the peaks of gin_configs/quickstart.gin and cheetah_run.gin on a CPU; docs/reliability.md has the figures.
+_FIXED_BYTES = 0.25 * 2**30  # traced functions, evaluation, exports
+_COPIES_OF_A_BATCH = 7  # as float32: batches ahead, activations, gradients
+
+
+def peak_estimate(built: types.BuiltAgent, replay_bytes: int) -> int:
+    """Memory that a run will have in use at most, for a machine without GPU.
+
+    Args:
+        built: The agent, built, nothing of it traced yet.
+        replay_bytes: What the full replay takes.
+
+    Returns:
+        Bytes.
+    """
+    specs = tf.nest.flatten(built.agent.collect_data_spec)
+    step_bytes = 4 * sum(int(np.prod(spec.shape.as_list(), dtype=np.int64)) for spec in specs)
+    pretraining_batch = 0 if built.pretraining is None else built.pretraining.batch_size
+    batch_bytes = (built.batch_size + pretraining_batch) * (built.sequence_length + 1) * step_bytes
+    return int(used()["rss_bytes"] + _FIXED_BYTES + replay_bytes + _COPIES_OF_A_BATCH * batch_bytes)
 
 
 def used() -> Dict[str, int]:

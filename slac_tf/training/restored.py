@@ -83,4 +83,4 @@ def export_run(root_dir: pathlib.Path, out: Optional[pathlib.Path]) -> pathlib.P
     manifest = evaluation.export_manifest(run.environment, run.config, state["env_step"], state["seed"])
     run.environment.close()
     # Not evaluated at this step: the manifest says so by having no returns.
-    return saved_model.export_policies(run.built.policies, {}, manifest, out or root_dir / "exported", keep=None)
+    return saved_model.Exporter(run.built.policies).export({}, manifest, out or root_dir / "exported", keep=None)

@@ -242,6 +242,7 @@ class Run:
             **self._position(),
             "pretrain_step": 0 if self._built.pretraining is None else int(self._built.pretraining.step),
             "seed": self._seed,
+            "num_sequences": self._replay.size,
             "counters": self._counters.state(),
             "files": self._metrics.state(),
         }

@@ -31,6 +31,7 @@ _MAY_CHANGE = (
 
 
 _LOCK = "lock"
+_MOST_SHOWN = 3  # differing bindings in a message
 _BEFORE_CONFIG = (_LOCK, "config.gin.tmp")  # what a run that ended at its very start may have left
 
 
@@ -66,27 +67,36 @@ class RunDir:
             seed: The run's.
 
         Raises:
-            RunDirectoryError: If it holds a run of another configuration or seed; the message names the lines.
+            RunDirectoryError: If it holds a run of another configuration or seed, is in use, or cannot be
+                written; the message names what differs.
         """
         config = f"# seed = {seed}\n{config}"
         if self.config.exists():
-            difference = _difference(self.config.read_text(), config)
-            if difference is not None:
+            differences = _differences(self.config.read_text(), config)
+            if differences:
+                shown = "; ".join(f"there {there!r}, now {now!r}" for there, now in differences[:_MOST_SHOWN])
+                more = f"; and {len(differences) - _MOST_SHOWN} more" if len(differences) > _MOST_SHOWN else ""
                 raise RunDirectoryError(
-                    f"{self.root} holds a run of another configuration: there {difference[0]!r}, now "
-                    f"{difference[1]!r}: set it back, or choose another --root_dir"
+                    f"{self.root} holds a run of another configuration: {shown}{more}: set that back, or choose "
+                    "another --root_dir"
                 )
         elif self.root.exists() and any(path.name not in _BEFORE_CONFIG for path in self.root.iterdir()):
             raise RunDirectoryError(
                 f"{self.root} is not empty and holds no run (no config.gin): choose another --root_dir"
             )
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._take()
-        write_atomically(self.config, config)
-        write_atomically(self.root / "operative_config.gin", operative_config)
-        write_atomically(self.root / "versions.txt", versions())
-        with (self.root / "command.txt").open("a") as file:
-            file.write(shlex.join([f"bin/{pathlib.Path(sys.argv[0]).stem}", *sys.argv[1:]]) + "\n")
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._take()
+            write_atomically(self.config, config)
+            write_atomically(self.root / "operative_config.gin", operative_config)
+            write_atomically(self.root / "versions.txt", versions())
+            with (self.root / "command.txt").open("a") as file:
+                file.write(shlex.join([f"bin/{pathlib.Path(sys.argv[0]).stem}", *sys.argv[1:]]) + "\n")
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{error.filename or self.root}: {error.strerror}: a run needs a directory that it can write to: mend "
+                "this one, or choose another --root_dir"
+            ) from error
 
     def _take(self) -> None:
         """Locks the directory until this process ends, however it ends."""
@@ -141,8 +151,8 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _difference(before: str, now: str) -> Optional["tuple[str, str]"]:
-    """The first binding that differs, on both sides, or None."""
+def _differences(before: str, now: str) -> "list[tuple[str, str]]":
+    """The bindings that differ, on both sides."""
 
     def bindings(text: str) -> "dict[str, str]":
         found, key = {}, ""
@@ -155,7 +165,8 @@ def _difference(before: str, now: str) -> Optional["tuple[str, str]"]:
         return {k: v for k, v in found.items() if k not in _MAY_CHANGE}
 
     old, new = bindings(before), bindings(now)
-    for key in sorted({*old, *new}):
-        if old.get(key) != new.get(key):
-            return old.get(key, f"(no {key})"), new.get(key, f"(no {key})")
-    return None
+    return [
+        (old.get(key, f"(no {key})"), new.get(key, f"(no {key})"))
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]

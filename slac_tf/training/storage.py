@@ -32,7 +32,12 @@ def writing(path: pathlib.Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (
+        tf.errors.OpError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+    ) as error:  # Reverb's status codes as Python has them
         text = str(error)
         reason = "No space left on device" if "No space left on device" in text else " ".join(text.split())
         raise StorageError(f"{path} could not be written: {reason}") from error

@@ -11,7 +11,7 @@ from tf_agents.specs import tensor_spec
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, evaluation, metrics, run_dir, transfer
+from slac_tf.training import checkpoints, evaluation, metrics, resources, run_dir, storage, transfer
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 
@@ -80,6 +80,7 @@ def train_eval(
         ValueError: If settings do not fit.
         run_dir.RunDirectoryError: If `root_dir` holds another run.
         run_lib.NonFiniteLossError: If a loss is NaN or infinite.
+        storage.StorageError: If something could not be written.
     """
     settings = settings_lib.Settings(
         num_env_steps=num_env_steps,
@@ -154,9 +155,11 @@ def train_eval(
     )
     run = run_lib.Run(settings, seed, environment, built, replay, evaluator, writer, saver)
     logging.info(
-        "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full",
+        "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full, "
+        "%.2f GiB in all",
         *(environment.task_name, seed, root_dir, environment.action_repeat, type(built.agent).__name__),
         *(len(tf.config.list_physical_devices()), replay_capacity, memory / 2**30),
+        resources.peak_estimate(built, memory) / 2**30,
     )
     if found is None:
         logging.info("no checkpoint in %s: starting at step 0", directory.checkpoints)
@@ -165,6 +168,13 @@ def train_eval(
         run.restore(found)
     try:
         return run.run()
+    except storage.StorageError as error:
+        kept = (
+            f"{saver.kept()}: make room or mend the disk"
+            if directory.config.exists()
+            else f"{root_dir} is gone: put it back"
+        )
+        raise storage.StorageError(f"{error}; {kept}, and the same command resumes") from error
     finally:
         run.close()
         eval_environment.close()

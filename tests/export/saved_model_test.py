@@ -26,8 +26,8 @@ def built():
 @pytest.fixture(scope="module")
 def exported(built, tmp_path_factory):
     directory = tmp_path_factory.mktemp("policies")
-    return saved_model.export_policies(
-        built.policies, {"greedy": np.array([1.0, 2.00004])}, MANIFEST, directory, keep=1
+    return saved_model.Exporter(built.policies).export(
+        {"greedy": np.array([1.0, 2.00004])}, MANIFEST, directory, keep=1
     )
 
 
@@ -193,20 +193,37 @@ def test_no_policy_there(tmp_path, missing):
         player.ExportedPolicy(tmp_path / missing)
 
 
+def test_the_next_export_has_new_weights_and_traces_nothing_anew(tmp_path, frames):
+    policies = fakes.build_agent(seed=6, sequence_length=HISTORY).policies
+    exporter = saved_model.Exporter({"greedy": policies["greedy"]})
+    first = player.ExportedPolicy(exporter.export({}, MANIFEST, tmp_path, keep=None) / "greedy_policy")
+    savers = dict(exporter._savers)
+    for variable in policies["greedy"].variables():
+        variable.assign(variable * 1.5)
+    place = exporter.export({}, {**MANIFEST, "env_step": 80}, tmp_path, keep=None) / "greedy_policy"
+    second = player.ExportedPolicy(place)
+    assert (first.manifest["env_step"], second.manifest["env_step"]) == (40, 80)
+    assert json.loads(tf.saved_model.load(str(place)).get_metadata()["manifest"].numpy()) == second.manifest
+    step = time_step(FIRST, frames[0])
+    actions = [policy.action(step, policy.get_initial_state()).action for policy in (first, second)]
+    assert np.abs(actions[0] - actions[1]).max() > 1e-4
+    assert exporter._savers == savers
+
+
 # The folders; what is in them is not looked at.
 
 
 @pytest.fixture
 def export(tmp_path, monkeypatch, built):
-    def save(policy, manifest, directory):
+    def save(self, name, manifest, directory):
         directory.mkdir(parents=True)
         (directory / "saved_model.pb").write_text(str(manifest["env_step"]))
 
-    monkeypatch.setattr(saved_model, "_save", save)
+    monkeypatch.setattr(saved_model.Exporter, "_save", save)
 
     def call(env_step, keep=3):
-        return saved_model.export_policies(
-            built.policies, {}, {**MANIFEST, "env_step": env_step}, tmp_path / "policies", keep=keep
+        return saved_model.Exporter(built.policies).export(
+            {}, {**MANIFEST, "env_step": env_step}, tmp_path / "policies", keep=keep
         )
 
     return call
@@ -251,15 +268,15 @@ def test_the_same_step_is_replaced(export, tmp_path):
 @pytest.mark.parametrize("env_step", [10, 20])  # the step that is there, another one
 def test_an_interrupted_export_leaves_the_one_before(export, tmp_path, monkeypatch, env_step):
     export(10)
-    save = saved_model._save
+    save = saved_model.Exporter._save
 
-    def save_one_and_a_half(policy, manifest, directory):
-        save(policy, manifest, directory)
+    def save_one_and_a_half(self, name, manifest, directory):
+        save(self, name, manifest, directory)
         if manifest["policy"] == "stochastic":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(saved_model, "_save", save_one_and_a_half)
+        patch.setattr(saved_model.Exporter, "_save", save_one_and_a_half)
         with pytest.raises(KeyboardInterrupt):
             export(env_step)
     directory = tmp_path / "policies"

@@ -1,55 +1,30 @@
 """Whole runs in processes of their own, through bin/, under debug.gin."""
 
-import csv
 import io
 import json
 import pathlib
-import random
 import re
 import shutil
-import signal
-import subprocess
-import time
-from typing import Any, Callable, NamedTuple
+from typing import NamedTuple
 
 import imageio.v2 as imageio
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from runs import COMMAND, NAME, SEED, lines, rows, run
 from tensorboard.backend.event_processing import event_accumulator
 from tf_agents.trajectories import time_step as ts
 
 from slac_tf.export import player
-from slac_tf.training import checkpoints, metrics, train_eval
+from slac_tf.training import metrics, train_eval
 
-BIN = pathlib.Path(__file__).resolve().parents[2] / "bin"
-SEED = 3
-# Rewards at every step, short episodes of differing lengths, terminations.
-NAME = "hopper-debug"  # of the gin files
-COMMAND = ("--gin_file=gin_configs/hopper.gin", "--gin_file=gin_configs/debug.gin", f"--seed={SEED}")
 BINDINGS = ("--gin_bindings=train_eval.keep_exports = 5",)
-ACTION_REPEAT = 2
 TASK_NAME = "Hopper-v4"  # in tables
-INITIAL_AGENT_STEPS, SEQUENCE_LENGTH, REPLAY_CAPACITY = 60, 3, 500  # debug.gin's
-
-
-def run(name, *arguments, cwd):
-    return subprocess.run([str(BIN / name), *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
 def contents(root):
     return {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-def rows(root):
-    with (root / "eval.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def lines(root, kind):
-    found = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in found if line["kind"] == kind]
 
 
 def manifest(root, env_step, name="greedy"):
@@ -241,168 +216,6 @@ def test_export_of_the_checkpoint_is_the_last_evaluations_policy(finished, tmp_p
     differing = {name for name, value in policies[0].manifest.items() if policies[1].manifest[name] != value}
     assert differing <= {"returns", "config", "git_commit"}
     assert policies[0].manifest["returns"] == []
-
-
-# Runs that are stopped.
-
-LONG = (
-    *COMMAND,
-    "--gin_bindings=train_eval.checkpoint_interval_seconds = 1",
-    "--gin_bindings=train_eval.updates_per_agent_step = 0.2",
-    "--gin_bindings=train_eval.eval_interval_env_steps = 400",
-    "--gin_bindings=train_eval.keep_exports = 1",
-)
-
-
-class Process:
-    """A run in progress; its log is read while it runs."""
-
-    def __init__(self, root: pathlib.Path, cwd: pathlib.Path, num_env_steps: int):
-        self._log = cwd / f"{time.monotonic_ns()}.log"
-        arguments = (*LONG, f"--gin_bindings=train_eval.num_env_steps = {num_env_steps}", f"--root_dir={root}")
-        with self._log.open("w") as file:
-            self._process = subprocess.Popen(
-                [str(BIN / "train_eval"), *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=file
-            )
-
-    def __enter__(self) -> "Process":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 120) -> Any:
-        """Waits until a condition holds and returns what it returned."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found = condition()
-            if found:
-                return found
-            assert self._process.poll() is None, self.log[-3000:]
-            time.sleep(0.05)
-        pytest.fail(self.log[-3000:])
-
-    def wait_for_line(self, pattern: str) -> "re.Match[str]":
-        return self.wait_for(lambda: re.search(pattern, self.log))
-
-    def send(self, number: int) -> None:
-        self._process.send_signal(number)
-
-    def exit_code(self, seconds: float) -> int:
-        return self._process.wait(timeout=seconds)
-
-
-def newest(root: pathlib.Path) -> checkpoints.Found:
-    found = checkpoints.newest(root / "train" / "checkpoints")
-    assert found is not None
-    state = found.state
-    assert found.directory.name.startswith(f"checkpoint-{state['agent_step']:09d}-{state['pretrain_step']:09d}")
-    assert state["agent_step"] == state["counters"]["agent_step"]
-    assert state["env_step"] == ACTION_REPEAT * state["agent_step"]
-    return found
-
-
-def windows(agent_step: int) -> int:
-    """In replay after a first process; a stream of n steps has n - T windows, and each phase is one.
-
-    A reset adds a step and takes one window away, so resets do not change this.
-    """
-    initial = min(agent_step, INITIAL_AGENT_STEPS)
-    size = sum(max(0, steps - SEQUENCE_LENGTH) for steps in (initial, agent_step - initial))
-    return min(size, REPLAY_CAPACITY)
-
-
-def wait_for_restored(process: Process, found: checkpoints.Found) -> int:
-    """Checks where a process resumes; returns the size of its replay."""
-    restored = process.wait_for_line(r"restored agent step (\d+), train step (\d+), (\d+) sequences from (\S+)\n")
-    assert int(restored.group(1)) == found.state["agent_step"]
-    assert int(restored.group(2)) == found.state["train_step"]
-    assert restored.group(4) == str(found.directory)
-    return int(restored.group(3))
-
-
-def check_files(root: pathlib.Path) -> None:
-    """Nothing twice, nothing torn."""
-    env_steps = [int(row["OriginalEnvironmentSteps"]) for row in rows(root)]
-    assert env_steps == sorted(set(env_steps))
-    assert env_steps == [line["env_step"] for line in lines(root, "eval")]
-    steps = [line["train_step"] for line in lines(root, "train")]
-    assert steps == list(range(1, len(steps) + 1))
-
-
-def finish(root: pathlib.Path, cwd: pathlib.Path) -> None:
-    """Resumes a run and lets it end 40 env steps later, after the random ones at the earliest."""
-    found = newest(root)
-    last = max(found.state["env_step"], ACTION_REPEAT * INITIAL_AGENT_STEPS) + 40
-    with Process(root, cwd, last) as process:
-        wait_for_restored(process, found)
-        assert process.exit_code(180) == 0, process.log[-3000:]
-    assert newest(root).state["env_step"] == last
-    assert int(rows(root)[-1]["OriginalEnvironmentSteps"]) == last
-    check_files(root)
-
-
-def test_killed_then_stopped_then_finished(tmp_path):
-    root = tmp_path / "run"
-    seed = random.randrange(10**6)
-    print(f"random.Random({seed})")
-    with Process(root, tmp_path, num_env_steps=1_000_000) as process:
-        process.wait_for(lambda: checkpoints.newest(root / "train" / "checkpoints"))
-        time.sleep(random.Random(seed).uniform(0, 6))
-        process.send(signal.SIGKILL)
-        assert process.exit_code(30) == -signal.SIGKILL
-    found = newest(root)
-
-    with Process(root, tmp_path, num_env_steps=1_000_000) as process:
-        assert wait_for_restored(process, found) == windows(found.state["agent_step"])
-        process.wait_for_line(r"\btrain (\d+)/500000 ")
-        process.send(signal.SIGTERM)
-        begin = time.monotonic()
-        assert process.exit_code(30) == 128 + signal.SIGTERM
-        assert time.monotonic() - begin < 30
-        assert "stopped by signal 15: writing a checkpoint" in process.log
-    stopped = newest(root)
-    assert stopped.state["agent_step"] > max(INITIAL_AGENT_STEPS, found.state["agent_step"])
-    sizes = {name: (root / name).stat().st_size for name in ("metrics.jsonl", "eval.csv")}
-    assert stopped.state["files"] == sizes
-    check_files(root)
-
-    finish(root, tmp_path)
-
-
-@pytest.mark.expensive
-@pytest.mark.parametrize("line", [r"collecting \d+ agent steps", r"pretrain \d+/3", r"train \d+/500000"])
-def test_interrupted(tmp_path, line):
-    root = tmp_path / "run"
-    with Process(root, tmp_path, num_env_steps=1_000_000) as process:
-        process.wait_for_line(line)
-        process.send(signal.SIGINT)
-        assert process.exit_code(30) == 130
-        assert "Traceback" not in process.log
-    finish(root, tmp_path)
-
-
-@pytest.mark.expensive
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_again_and_again(tmp_path, seed):
-    root = tmp_path / "run"
-    generator = random.Random(seed)
-    with Process(root, tmp_path, num_env_steps=1_000_000) as process:
-        process.wait_for(lambda: checkpoints.newest(root / "train" / "checkpoints"))
-        time.sleep(generator.uniform(0, 20))
-        process.send(signal.SIGKILL)
-    for _ in range(2):
-        found = newest(root)
-        with Process(root, tmp_path, num_env_steps=1_000_000) as process:
-            wait_for_restored(process, found)
-            time.sleep(generator.uniform(0, 20))
-            process.send(signal.SIGKILL)
-    finish(root, tmp_path)
 
 
 @pytest.mark.expensive

@@ -274,8 +274,8 @@ def saved(tmp_path_factory):
     ):
         counter = tf.Variable(0, dtype=tf.int64, trainable=False)
         built = build(*specs(kind), counter, hidden_sizes=(8,), **settings)
-        place = saved_model.export_policies(
-            built.policies, {}, {"env_step": 1}, tmp_path_factory.mktemp(kind), keep=None
+        place = saved_model.Exporter(built.policies).export(
+            {}, {"env_step": 1}, tmp_path_factory.mktemp(kind), keep=None
         )
         found[kind] = built.policies["greedy"], place
     return found
