@@ -24,7 +24,7 @@ class LatentModel(tf.Module, abc.ABC):
     """Base of the latent models.
 
     Attributes:
-        encoder: Frames to features; `[…, 64, 64, 3] float32` to `[…, F] float32`.
+        encoder: Frames to features; `[…, 64, 64, 3] uint8` to `[…, F] float32`.
         latent_size: Size of the concatenation of all layers, which is what the critic sees.
         kl_layers: Layers whose posterior differs from their prior, and so have a KL divergence.
     """
@@ -108,16 +108,27 @@ class LatentModel(tf.Module, abc.ABC):
         Returns:
             The states, `[B, T+1, D]` for each layer.
         """
-        # One call for all steps: those that are not an episode's first are not used (but step 0).
-        afresh = self.first_posterior(features)
         resets = masks.is_first(step_types)
-        state = _at(afresh, 0)
+        state = self.first_posterior(features[:, 0])
+        afresh = self._first_posterior_at(resets[:, 1:], features[:, 1:])
         states = [state]
         for t in range(1, features.shape[1]):
             state = self.posterior_step(state, actions[:, t - 1], features[:, t])
-            state = _where(resets[:, t], _at(afresh, t), state)
+            state = _where(resets[:, t], _at(afresh, t - 1), state)
             states.append(state)
         return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
+
+    def _first_posterior_at(self, steps: tf.Tensor, features: tf.Tensor) -> LatentState:
+        """q(z_1 | x_1) where `steps` `[B, T] bool` says so, zeros elsewhere: few windows hold an episode's start."""
+        places = tf.where(steps)  # [K, 2]
+        states = self.first_posterior(tf.gather_nd(features, places))
+        shape = tf.shape(steps, out_type=tf.int64)
+
+        def spread(values: tf.Tensor) -> tf.Tensor:
+            dense = tf.scatter_nd(places, values, tf.concat([shape, values.shape[-1:]], axis=0))  # [K, D] -> [B, T, D]
+            return tf.ensure_shape(dense, features.shape[:2] + values.shape[-1:])
+
+        return tf.nest.map_structure(spread, states)
 
     def prior(self, posterior: LatentState, actions: tf.Tensor, step_types: tf.Tensor) -> LatentState:
         """The prior of every step of a window given the posterior's samples of the steps before.

@@ -68,7 +68,7 @@ class Encoder(tf.Module):
         policy = build_convolution_policy()
         conv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
         self._convolutions = [
-            tf.keras.layers.Conv2D(base_depth, 5, **conv),
+            convolution_layers.FrameConv2D(base_depth, 5, **conv),
             tf.keras.layers.Conv2D(2 * base_depth, 3, **conv),
             tf.keras.layers.Conv2D(4 * base_depth, 3, **conv),
             convolution_layers.SmallMapConv2D(8 * base_depth, activation=leaky_relu, dtype=policy),
@@ -83,7 +83,7 @@ class Encoder(tf.Module):
         """Encodes frames.
 
         Args:
-            frames: `[…, 64, 64, 3] float32` in [0, 1].
+            frames: `[…, 64, 64, 3] uint8`, or float32 in [0, 1].
 
         Returns:
             Features `[…, 8 * base_depth] float32`.

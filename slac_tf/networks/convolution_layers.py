@@ -8,6 +8,25 @@ from typing import Any
 import tensorflow as tf
 
 
+class FrameConv2D(tf.keras.layers.Conv2D):
+    """Keras' layer, which also takes bytes: then the kernel is scaled to [0, 1], not each pixel of the frames."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Applies the layer.
+
+        Args:
+            inputs: `[N, H, W, C] uint8`, or floats in [0, 1].
+
+        Returns:
+            As Keras' layer returns for floats.
+        """
+        kernel = tf.convert_to_tensor(self.kernel)
+        if inputs.dtype == tf.uint8:
+            inputs, kernel = tf.cast(inputs, kernel.dtype), kernel * (1.0 / 255.0)
+        outputs = tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper())
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
 class SmallMapConv2D(tf.keras.layers.Conv2D):
     """Keras' layer with a 3x3 kernel, stride 2 and SAME, whose kernel gets its gradient in another way.
 

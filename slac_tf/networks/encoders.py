@@ -6,10 +6,11 @@ import gin
 import tensorflow as tf
 
 from slac_tf.networks import conv
+from slac_tf.utils import images
 
 
 class FrameEncoder(Protocol):
-    """Frames `[…, 64, 64, C] float32` in [0, 1] to features `[…, feature_size] float32`."""
+    """Frames `[…, 64, 64, C] uint8`, or float32 in [0, 1], to features `[…, feature_size] float32`."""
 
     feature_size: int
 
@@ -36,14 +37,14 @@ class ConvolutionStack(tf.Module):
         """Encodes frames.
 
         Args:
-            frames: `[…, 64, 64, channels] float32` in [0, 1].
+            frames: `[…, 64, 64, channels] uint8`, or float32 in [0, 1].
 
         Returns:
             Features `[…, feature_size] float32`.
         """
         leading = tf.shape(frames)[:-3]
         # […, 64, 64, C] -> [N, 64, 64, C] -> [N, h, w, c]
-        maps = self._map(tf.reshape(frames, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, self._channels]))
+        maps = self._map(tf.reshape(images.to_float(frames), [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, self._channels]))
         features = tf.reshape(tf.cast(maps, tf.float32), tf.concat([leading, [self.feature_size]], axis=0))
         return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
 

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from slac_tf.networks import conv
+from slac_tf.utils import images
 
 
 class PlanetEncoder(tf.Module):
@@ -25,12 +26,13 @@ class PlanetEncoder(tf.Module):
         """Encodes frames.
 
         Args:
-            frames: `[…, 64, 64, 3] float32` in [0, 1].
+            frames: `[…, 64, 64, 3] uint8`, or float32 in [0, 1].
 
         Returns:
             Features `[…, 32 * base_depth] float32`.
         """
         leading = tf.shape(frames)[:-3]
+        frames = images.to_float(frames)
         x = tf.reshape(frames - 0.5, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
         for layer in self._layers:
             x = layer(x)

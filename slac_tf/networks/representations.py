@@ -10,7 +10,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.networks import conv, encoders
-from slac_tf.utils import images, masks
+from slac_tf.utils import masks
 
 
 class FeatureHistory(tf.Module):
@@ -45,7 +45,7 @@ class FeatureHistory(tf.Module):
         Returns:
             `[…, F] float32`.
         """
-        return self._encoder(images.to_float(frames))
+        return self._encoder(frames)
 
     def flatten(self, features: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
         """One vector from a history.
@@ -159,7 +159,7 @@ class FrameFeatures(tf.Module):
         Returns:
             `[B, H * F] float32`.
         """
-        features = self._encoder(images.to_float(frames))  # [B, H, F]
+        features = self._encoder(frames)  # [B, H, F]
         return tf.reshape(features, [-1, self.size])
 
 
@@ -200,7 +200,7 @@ class StackedFrames(tf.Module):
         Returns:
             `[B, F] float32`.
         """
-        frames = images.to_float(tf.transpose(frames, [0, 2, 3, 1, 4]))  # [B, 64, 64, H, 3]
+        frames = tf.transpose(frames, [0, 2, 3, 1, 4])  # [B, 64, 64, H, 3]
         return self._encoder(tf.reshape(frames, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3 * self.length]))
 
 

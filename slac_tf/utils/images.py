@@ -10,11 +10,13 @@ def to_float(frames: tf.Tensor) -> tf.Tensor:
     """Scales frames to [0, 1].
 
     Args:
-        frames: `[…] uint8`.
+        frames: `[…] uint8`, or `[…] float32` in [0, 1] already.
 
     Returns:
         `[…] float32`, 0 to 1.
     """
+    if frames.dtype == tf.float32:
+        return frames
     return tf.cast(frames, tf.float32) * (1.0 / 255.0)
 
 

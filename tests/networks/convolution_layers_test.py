@@ -45,3 +45,23 @@ def test_layers_computed_in_another_way_are_keras(name, shape):
     for expected, actual in zip(*results):
         assert expected.shape == actual.shape
         np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_bytes_give_what_floats_give():
+    layer = convolution_layers.FrameConv2D(4, 5, strides=2, padding="same", activation=tf.nn.relu)
+    frames = np.random.RandomState(0).randint(0, 256, (2, 8, 8, 3)).astype(np.uint8)
+    floats = tf.cast(frames, tf.float32) / 255.0
+    usual = tf.keras.layers.Conv2D(4, 5, strides=2, padding="same", activation=tf.nn.relu)
+    layer.build(floats.shape)
+    usual.build(floats.shape)
+    layer.bias.assign([0.1, -0.1, 0.3, 0.0])
+    usual.set_weights(layer.get_weights())
+    with tf.GradientTape(persistent=True) as tape:
+        outputs = [layer(tf.constant(frames)), layer(floats), usual(floats)]
+        sums = [tf.reduce_sum(x**2) for x in outputs]
+    for output in outputs[:2]:
+        np.testing.assert_allclose(output, outputs[2], atol=1e-5)
+    expected = tape.gradient(sums[2], usual.trainable_variables)
+    for total in sums[:2]:
+        for found, wanted in zip(tape.gradient(total, layer.trainable_variables), expected):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)

@@ -265,7 +265,7 @@ class SlacAgent(tf_agent.TFAgent):
         Returns:
             `[B, T+1, …]`.
         """
-        features = self._model.encoder(images.to_float(window.frames))
+        features = self._model.encoder(window.frames)
         posterior = self._model.posterior(features, window.actions, window.step_types)
         return _Inferred(features, self._model.vector(posterior))
 
@@ -280,7 +280,7 @@ class SlacAgent(tf_agent.TFAgent):
         """
         model = self._model
         frames = images.to_float(window.frames)
-        features = model.encoder(frames)
+        features = model.encoder(window.frames)
         posterior = model.posterior(features, window.actions, window.step_types)
         prior = model.prior(posterior, window.actions, window.step_types)
         latents = model.vector(posterior)
@@ -353,7 +353,7 @@ class SlacAgent(tf_agent.TFAgent):
             Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
         """
         window = _window(experience)
-        features = self._model.encoder(images.to_float(window.frames))
+        features = self._model.encoder(window.frames)
         states: Dict[str, base.LatentState] = {
             "posterior": self._model.posterior(features, window.actions, window.step_types),
             "conditional_prior": self._model.open_loop(features, window.actions, context_frames),
