@@ -20,13 +20,14 @@ def main(argv: Sequence[str]) -> int:
         argv: The command's name, and nothing else.
 
     Returns:
-        0, or 2 after a user's mistake.
+        0, 1 where the environment failed, or 2 after a user's mistake.
     """
     if argv[1:]:
         return command.fail(
             f"{argv[1]!r} is no flag, expected for example --policy=logs/ant/seed0/policies/latest/greedy_policy"
         )
     command.configure_process()
+    from slac_tf.environments import pixels
     from slac_tf.export import player
     from slac_tf.summaries import gifs
     from slac_tf.training import configuration, evaluation
@@ -38,7 +39,13 @@ def main(argv: Sequence[str]) -> int:
         return command.fail(configuration.one_line(error))
     print(f"{policy.manifest['task']}, {policy.manifest['policy']} policy of env step {policy.manifest['env_step']}")
     try:
-        episodes = evaluation.run_episodes(environment, policy, _EPISODES.value, record=_VIDEO.value is not None)
+        episodes = evaluation.run_episodes(
+            environment,
+            policy,
+            _EPISODES.value,
+            record=_VIDEO.value is not None,
+            max_agent_steps=evaluation.bound_max_episode_agent_steps(),
+        )
         for number, (total, length) in enumerate(zip(episodes.returns, episodes.lengths), start=1):
             print(f"episode {number}: return {total:.1f}, {length} agent steps")
         returns = episodes.returns
@@ -46,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
         if _VIDEO.value is not None:
             gifs.write_mp4(pathlib.Path(_VIDEO.value), episodes.frames, evaluation.frames_per_second(environment))
             print(f"wrote {_VIDEO.value}")
+    except pixels.FaultyEnvironmentError as fault:
+        return command.fail(configuration.one_line(fault), code=1)
     finally:
         environment.close()
     return 0

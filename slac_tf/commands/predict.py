@@ -24,11 +24,12 @@ def main(argv: Sequence[str]) -> int:
         argv: The command's name, and nothing else.
 
     Returns:
-        0, or 2 after a user's mistake.
+        0, 1 where the environment failed, or 2 after a user's mistake.
     """
     if argv[1:]:
         return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
     command.configure_process()
+    from slac_tf.environments import pixels
     from slac_tf.training import configuration, prediction
 
     try:
@@ -40,6 +41,8 @@ def main(argv: Sequence[str]) -> int:
             seed=_SEED.value,
         )
         prediction.write_png(pathlib.Path(_OUT.value), picture)
+    except pixels.FaultyEnvironmentError as fault:
+        return command.fail(configuration.one_line(fault), code=1)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
     print(f"wrote {_OUT.value}: for each sequence truth, posterior, conditional prior, prior")

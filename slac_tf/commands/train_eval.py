@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     # Slow, and only once the process is configured.
     import tensorflow as tf
 
-    from slac_tf.training import configuration, run, run_dir, storage, train_eval
+    from slac_tf.training import configuration, failures, run_dir, storage, train_eval
 
     name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
     root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         result = train_eval.train_eval(root_dir, _SEED.value, config, on_built)
     except (configuration.ConfigurationError, run_dir.RunDirectoryError) as error:
         return command.fail(configuration.one_line(error))
-    except (run.NonFiniteLossError, storage.StorageError) as error:
+    except (failures.RunFailedError, storage.StorageError) as error:
         logging.error("%s", configuration.one_line(error))
         return 1
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:

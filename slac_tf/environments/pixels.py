@@ -1,6 +1,8 @@
 """The one environment that agents see: pixels and state, actions in [-1, 1], action repeat."""
 
-from typing import Any, Callable, Dict, Optional, Sequence
+import pathlib
+import traceback
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 from tf_agents.environments import py_environment
@@ -8,6 +10,10 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 OBSERVATIONS = ("pixels", "state")
+
+
+class FaultyEnvironmentError(RuntimeError):
+    """An environment failed, or gave what it must not give; the message says what, in which task and when."""
 
 
 class PixelEnvironment(py_environment.PyEnvironment):
@@ -19,6 +25,9 @@ class PixelEnvironment(py_environment.PyEnvironment):
     Observation: a dict of those of `'pixels': [H, W, 3] uint8` and `'state': [S] float32` that were asked
     for. Action: `[A] float32` in [-1, 1], mapped affinely onto the native bounds. Discount: 0 where the
     episode terminated, 1 elsewhere, also where a time limit cut it.
+
+    `reset`, `step` and `render` raise `FaultyEnvironmentError` where the environment inside raises, or gives a value
+    or frame that is not finite or of another shape or kind.
     """
 
     def __init__(
@@ -72,9 +81,10 @@ class PixelEnvironment(py_environment.PyEnvironment):
             raise ValueError(f"env.action_spec()={native}: expected finite bounds")
         self._native_dtype = native.dtype
         self._action_spec = array_spec.BoundedArraySpec(native.shape, np.float32, -1.0, 1.0, name="action")
+        self._state_shape = tuple(env.observation_spec().shape)
         specs = {
             "pixels": array_spec.BoundedArraySpec(self._frame_shape, np.uint8, 0, 255, name="pixels"),
-            "state": array_spec.ArraySpec(env.observation_spec().shape, np.float32, name="state"),
+            "state": array_spec.ArraySpec(self._state_shape, np.float32, name="state"),
         }
         self._observation_spec = {key: specs[key] for key in self._observations}
 
@@ -135,26 +145,25 @@ class PixelEnvironment(py_environment.PyEnvironment):
         self._episode += 1
         self._control_step = 0
         self._frame = None
-        time_step = self._env.reset()
-        self._check_finite(time_step)
-        return ts.restart(self._observation(time_step))
+        time_step = self._call("reset()", self._env.reset)
+        return ts.restart(self._observation(self._state(time_step)))
 
     def _step(self, action: np.ndarray) -> ts.TimeStep:
         native_action = self._to_native(action)
         reward = 0.0
         self._frame = None
         for _ in range(self._action_repeat):
-            time_step = self._env.step(native_action)
             self._control_step += 1
-            self._check_finite(time_step)
-            reward += float(time_step.reward)
+            time_step = self._call("step()", self._env.step, native_action)
+            state = self._state(time_step)
+            reward += float(self._float32("reward", time_step.reward, ()))
             if time_step.is_last():
                 break
         return ts.TimeStep(
             step_type=time_step.step_type,
-            reward=np.asarray(reward, np.float32),
-            discount=np.asarray(time_step.discount, np.float32),
-            observation=self._observation(time_step),
+            reward=self._float32("reward", reward, ()),  # a sum of finite numbers may exceed float32
+            discount=self._float32("discount", time_step.discount, ()),
+            observation=self._observation(state),
         )
 
     def _to_native(self, action: np.ndarray) -> np.ndarray:
@@ -164,28 +173,52 @@ class PixelEnvironment(py_environment.PyEnvironment):
         native_action = centre + half_width * np.asarray(action, np.float64)
         return np.clip(native_action, self._low, self._high).astype(self._native_dtype)
 
-    def _observation(self, time_step: ts.TimeStep) -> Dict[str, np.ndarray]:
+    def _state(self, time_step: Any) -> np.ndarray:
+        if not isinstance(time_step, ts.TimeStep):
+            raise self._fault(f"gave {type(time_step).__name__}, expected a TimeStep")
+        return self._float32("state", time_step.observation, self._state_shape)
+
+    def _observation(self, state: np.ndarray) -> Dict[str, np.ndarray]:
         observation = {}
         if "pixels" in self._observations:
             observation["pixels"] = self._current_frame()
         if "state" in self._observations:
-            observation["state"] = np.asarray(time_step.observation, np.float32)
+            observation["state"] = state
         return observation
 
     def _current_frame(self) -> np.ndarray:
         if self._frame is None:
-            frame = np.array(self._render_frame(), order="C")  # a copy: the renderer may reuse its memory
+            frame = np.array(self._call("render()", self._render_frame), order="C")  # the renderer may reuse its memory
             if frame.shape != self._frame_shape or frame.dtype != np.uint8:
-                raise ValueError(
-                    f"{self._task_name}: rendered {frame.dtype} {frame.shape}, expected uint8 {self._frame_shape}"
-                )
+                raise self._fault(f"rendered {frame.dtype} {frame.shape}, expected uint8 {self._frame_shape}")
             self._frame = frame
         return self._frame
 
-    def _check_finite(self, time_step: ts.TimeStep) -> None:
-        for name, value in (("reward", time_step.reward), ("state", time_step.observation)):
-            if not np.all(np.isfinite(value)):
-                raise ValueError(
-                    f"{self._task_name}: {name} is not finite at control step {self._control_step} "
-                    f"of episode {self._episode}: {value}"
-                )
+    # What may go wrong inside.
+
+    def _fault(self, what: str) -> FaultyEnvironmentError:
+        return FaultyEnvironmentError(
+            f"{self._task_name}: {what} (control step {self._control_step} of episode {self._episode})"
+        )
+
+    def _call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{name} raised {type(error).__name__}: {error}, {pathlib.Path(place.filename).name}:{place.lineno}"
+            raise self._fault(what) from error
+
+    def _float32(self, name: str, value: Any, shape: Tuple[int, ...]) -> np.ndarray:
+        """A copy of a value, if it is made of finite numbers and has its shape."""
+        array = self._call(name, np.asarray, value)
+        if array.shape != shape or array.dtype.kind not in "biuf":
+            wanted = f"numbers of shape {shape}" if shape else "one number"
+            raise self._fault(f"{name} is {array.dtype} {array.shape}, expected {wanted}")
+        with np.errstate(over="ignore"):  # infinite then, which is said
+            array = array.astype(np.float32)
+        wrong = array[~np.isfinite(array)]
+        if wrong.size:
+            many = f" in {wrong.size} of {array.size} numbers" if shape else ""
+            raise self._fault(f"{name} is {wrong[0]}{many}, expected finite numbers")
+        return array

@@ -1,6 +1,7 @@
 """Agent steps: a policy's action and the environment's answer, which may come while the agent trains."""
 
 import concurrent.futures
+import contextlib
 from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 from tf_agents.trajectories import policy_step
@@ -73,11 +74,14 @@ class Collector:
         self._observe(self._give_action() if pending is None else pending)
 
     def close(self) -> None:
-        """Closes the environment."""
-        self.wait()
-        self._call(self._environment.close)()
-        if self._thread is not None:
-            self._thread.shutdown()
+        """Closes the environment; what a step that is under way ends with is of no interest any more."""
+        with contextlib.suppress(pixels.FaultyEnvironmentError):
+            self.wait()
+        try:
+            self._call(self._environment.close)()
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
 
     def _give_action(self) -> _Pending:
         if self._time_step is None:

@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
+import gin
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -15,6 +16,8 @@ from slac_tf.summaries import gifs
 from slac_tf.training import metrics, run_dir, storage
 from slac_tf.utils import images, masks
 
+# 27 times the length of an episode in either suite, and that of the longest common ones, half an hour of Atari.
+MAX_EPISODE_AGENT_STEPS = 27_000
 _REPORT_SEQUENCES = 4
 _MODEL_VIDEO_FPS = 5.0
 
@@ -40,6 +43,7 @@ def run_episodes(
     *,
     record: bool,
     should_stop: Callable[[], bool] = lambda: False,
+    max_agent_steps: int = MAX_EPISODE_AGENT_STEPS,
 ) -> Episodes:
     """Runs whole episodes.
 
@@ -49,12 +53,14 @@ def run_episodes(
         num_episodes: How many.
         record: Whether to keep the frames of the first one.
         should_stop: Asked at every step; where true, what is finished is returned.
+        max_agent_steps: The longest that an episode may be.
 
     Returns:
         The episodes.
 
     Raises:
         ValueError: If `num_episodes` is not positive.
+        pixels.FaultyEnvironmentError: If an episode does not end, or the environment fails.
     """
     if num_episodes < 1:
         raise ValueError(f"num_episodes: {num_episodes}, expected at least 1")
@@ -68,6 +74,11 @@ def run_episodes(
         while not time_step.is_last():
             if should_stop():
                 return Episodes(np.array(returns), np.array(lengths), np.array(frames, np.uint8))
+            if length == max_agent_steps:
+                raise pixels.FaultyEnvironmentError(
+                    f"{environment.task_name}: episode {episode + 1} has not ended after {length} agent steps: give "
+                    "the environment a time limit, or bind train_eval.max_episode_agent_steps to more"
+                )
             if record and episode == 0:
                 frames.append(_frame(environment, time_step))
             step = policy.action(time_step, policy_state)
@@ -78,6 +89,16 @@ def run_episodes(
         returns.append(total)
         lengths.append(length)
     return Episodes(np.array(returns), np.array(lengths), np.array(frames, np.uint8))
+
+
+def bound_max_episode_agent_steps() -> int:
+    """What the configuration that gin holds says of the longest episode.
+
+    Returns:
+        Agent steps.
+    """
+    bindings = gin.get_bindings("train_eval", inherit_scopes=False)
+    return int(bindings.get("max_episode_agent_steps", MAX_EPISODE_AGENT_STEPS))
 
 
 def frames_per_second(environment: pixels.PixelEnvironment) -> float:
@@ -127,6 +148,7 @@ class Evaluator:
         seed: int,
         config: str,
         num_episodes: int,
+        max_episode_agent_steps: int,
         keep_exports: int,
     ):
         """Constructor.
@@ -139,6 +161,7 @@ class Evaluator:
             seed: The run's, for the record.
             config: All gin bindings as text, for the exports.
             num_episodes: Of each policy.
+            max_episode_agent_steps: The longest that an episode may be.
             keep_exports: Exports to keep, the newest.
         """
         self._environment = environment
@@ -149,6 +172,7 @@ class Evaluator:
         self._seed = seed
         self._config = config
         self._num_episodes = num_episodes
+        self._max_episode_agent_steps = max_episode_agent_steps
         self._keep_exports = keep_exports
         self._policies = {
             name: py_tf_eager_policy.PyTFEagerPolicy(policy, use_tf_function=True)
@@ -170,17 +194,24 @@ class Evaluator:
 
         Returns:
             Mean return by policy, or None if it was stopped.
+
+        Raises:
+            pixels.FaultyEnvironmentError: If an episode does not end, or the environment fails.
         """
         logging.info("evaluating at env step %d: %d episodes of each policy", position["env_step"], self._num_episodes)
         results: Dict[str, Episodes] = {}
         for name, policy in self._policies.items():
-            results[name] = run_episodes(
-                self._environment,
-                policy,
-                self._num_episodes,
-                record=name == "greedy" and "pixels" in self._environment.observation_spec(),
-                should_stop=should_stop,
-            )
+            try:
+                results[name] = run_episodes(
+                    self._environment,
+                    policy,
+                    self._num_episodes,
+                    record=name == "greedy" and "pixels" in self._environment.observation_spec(),
+                    should_stop=should_stop,
+                    max_agent_steps=self._max_episode_agent_steps,
+                )
+            except pixels.FaultyEnvironmentError as fault:
+                raise pixels.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
             if should_stop():
                 return None
         env_step = position["env_step"]

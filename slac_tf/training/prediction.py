@@ -10,7 +10,7 @@ from tf_agents.drivers import py_driver
 from tf_agents.policies import py_tf_eager_policy
 from tf_agents.trajectories import trajectory as trajectory_lib
 
-from slac_tf.training import restored
+from slac_tf.training import evaluation, restored
 
 ROWS = ("truth", "posterior", "conditional_prior", "prior")
 _GAP = 4  # pixels between sequences
@@ -72,7 +72,11 @@ def _sequence(environment: restored.pixels.PixelEnvironment, policy: object, len
     """
     steps: List[trajectory_lib.Trajectory] = []
     driver = py_driver.PyDriver(
-        environment, policy, observers=[lambda step: steps.append(step._replace(policy_info=()))], max_episodes=1
+        environment,
+        policy,
+        observers=[lambda step: steps.append(step._replace(policy_info=()))],
+        max_steps=evaluation.bound_max_episode_agent_steps(),  # of an episode without an end, the middle of these
+        max_episodes=1,
     )
     driver.run(environment.reset(), policy.get_initial_state(1))  # type: ignore[attr-defined]
     steps = [step for step in steps if not step.is_boundary()]

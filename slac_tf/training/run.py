@@ -1,9 +1,10 @@
 """One run from its first step to its last, whichever the agent is."""
 
 import math
+import pathlib
 import random
 import time
-from typing import Any, Dict, Iterator, Mapping, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,12 +15,19 @@ from tf_agents.policies import py_tf_eager_policy, random_py_policy
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, collection, counters, evaluation, metrics, progress, resources, signals
+from slac_tf.training import (
+    checkpoints,
+    collection,
+    counters,
+    evaluation,
+    failures,
+    metrics,
+    progress,
+    resources,
+    run_dir,
+    signals,
+)
 from slac_tf.training import settings as settings_lib
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss is NaN or infinite; the message names it."""
 
 
 class Result(NamedTuple):
@@ -51,6 +59,7 @@ class Run:
         evaluator: evaluation.Evaluator,
         writer: metrics.MetricsWriter,
         saver: checkpoints.Checkpoints,
+        directory: run_dir.RunDir,
     ):
         self._settings = settings
         self._seed = seed
@@ -60,6 +69,7 @@ class Run:
         self._evaluator = evaluator
         self._metrics = writer
         self._saver = saver
+        self._failures = failures.Failures(directory, saver)
         self._counters = counters.Counters()
         self._stop = signals.StopRequest()
         self._seconds_before = 0.0
@@ -79,9 +89,23 @@ class Run:
             How it ended.
 
         Raises:
-            NonFiniteLossError: If a loss is NaN or infinite.
+            failures.NonFiniteLossError: If a loss is NaN or infinite.
+            failures.EnvironmentFailedError: If the environment fails.
         """
         self._stop.install()
+        try:
+            self._go_through_phases()
+        except pixels.FaultyEnvironmentError as fault:
+            raise self._failures.environment(fault, self._where(), self._checkpoint) from fault
+        count = self._counters
+        return Result(
+            random_return=count.random_return,
+            greedy_return=count.last_eval.get("greedy", math.nan),
+            stochastic_return=count.last_eval.get("stochastic", math.nan),
+            exit_code=self._stop.exit_code,
+        )
+
+    def _go_through_phases(self) -> None:
         self._collect_initial_data()
         self._pretrain()
         if self._evaluation_is_due or not self._counters.last_eval:  # not wherever a run happens to be resumed
@@ -91,13 +115,6 @@ class Run:
         if self._stop:
             logging.warning("stopped by signal %d: writing a checkpoint", self._stop.signal)
         self._checkpoint()
-        count = self._counters
-        return Result(
-            random_return=count.random_return,
-            greedy_return=count.last_eval.get("greedy", math.nan),
-            stochastic_return=count.last_eval.get("stochastic", math.nan),
-            exit_code=self._stop.exit_code,
-        )
 
     def _collect_initial_data(self) -> None:
         total, count = self._settings.initial_collect_agent_steps, self._counters
@@ -123,9 +140,10 @@ class Run:
         if pretraining is None or self._stop or int(pretraining.step) >= total:
             return
         batches = self._replay.sample_batches(pretraining.batch_size)
+        losses = (pretraining.train(self._failures.keep(batch)) for batch in batches)
         with self._progress("pretrain", total, int(pretraining.step), "model steps") as shown:
             while int(pretraining.step) < total and not self._stop:
-                values = self._checked(pretraining.train(next(batches)))
+                values = self._failures.checked(losses, lambda: f"pretrain step {int(pretraining.step)}")
                 step = int(pretraining.step)
                 if step % self._settings.summary_interval_train_steps == 0:
                     tagged = {f"Pretrain/{name}": value for name, value in values.items()}
@@ -145,9 +163,9 @@ class Run:
         with self._progress("train", total, count.agent_step, "agent steps") as shown:
             while count.agent_step < total and not self._stop:
                 self._collector.finish()
+                count.updates_owed += settings.updates_per_agent_step  # kept, should the environment fail now
                 if count.agent_step < total:
                     self._collector.start()
-                count.updates_owed += settings.updates_per_agent_step
                 updates = int(count.updates_owed)
                 count.updates_owed -= updates
                 for _ in range(updates):
@@ -165,9 +183,10 @@ class Run:
         built, prioritization = self._built, self._built.prioritization
         if prioritization is None:
             for experience in self._replay.sample_batches(built.batch_size):
-                yield built.agent.train(experience)
+                yield built.agent.train(self._failures.keep(experience))
             return
         for batch in self._replay.sample_by_priority(built.batch_size, prioritization.importance_exponent):
+            self._failures.keep(batch)
             loss_info = built.agent.train(batch.experience, batch.weights)
             extra = dict(loss_info.extra)
             priorities = extra.pop("priorities")
@@ -175,16 +194,7 @@ class Run:
             self._replay.update_priorities(batch.keys, priorities.numpy())  # after the losses were checked
 
     def _train_step(self, losses: Iterator[tf_agent.LossInfo]) -> None:
-        try:
-            values = self._checked(next(losses))
-        except tf.errors.InvalidArgumentError as error:
-            if "inf or nan" not in error.message:
-                raise
-            reason = error.message.splitlines()[0]  # an agent of TF-Agents stops by itself
-            raise NonFiniteLossError(
-                f"{reason} at train step {self._train_steps}, env step {self._env_step}, expected a finite number; "
-                + self._what_is_kept()
-            ) from error
+        values = self._failures.checked(losses, self._where)
         if self._train_steps % self._settings.summary_interval_train_steps == 0:
             scalars = {f"Losses/{name}": value for name, value in values.items()}
             if self._counters.recent_returns:
@@ -192,20 +202,6 @@ class Run:
             self._metrics.scalars("train", scalars, self._env_step)
             returns = {"return": self._counters.recent_return if self._counters.recent_returns else None}
             self._metrics.line("train", {**self._position(), **returns, **values})
-
-    def _checked(self, loss_info: tf_agent.LossInfo) -> Mapping[str, float]:
-        """All losses as numbers, if they are."""
-        values = {"loss": float(loss_info.loss), **{name: float(x) for name, x in loss_info.extra.items()}}
-        for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):  # the sum comes last
-            if not math.isfinite(value):
-                raise NonFiniteLossError(
-                    f"{name} is {value} at train step {self._train_steps}, env step {self._env_step}, expected "
-                    f"a finite number; {self._what_is_kept()}"
-                )
-        return values
-
-    def _what_is_kept(self) -> str:
-        return f"{self._saver.kept()}; lower learning rates in another --root_dir may help"
 
     # What is done now and then.
 
@@ -228,16 +224,11 @@ class Run:
 
     def close(self) -> None:
         """Closes the environment."""
-        self._collector.close()
+        failures.closed(self._collector.close)
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self) -> pathlib.Path:
         begin = time.monotonic()
-        for variable in self._built.agent.trainable_variables:  # a finite loss can have an infinite gradient
-            if not np.all(np.isfinite(variable.numpy())):
-                raise NonFiniteLossError(
-                    f"{variable.name} is not finite at train step {self._train_steps}, expected finite weights; "
-                    + self._what_is_kept()
-                )
+        self._failures.check_weights(self._built.agent.trainable_variables, self._where())
         state = {
             **self._position(),
             "pretrain_step": 0 if self._built.pretraining is None else int(self._built.pretraining.step),
@@ -249,6 +240,7 @@ class Run:
         place = self._saver.save(self._counters.agent_step, state, self._replay)
         self._last_checkpoint = time.monotonic()
         logging.info("checkpoint %s, %.1f s", place, self._last_checkpoint - begin)
+        return place
 
     def restore(self, found: checkpoints.Found) -> None:
         """Puts the run where a checkpoint was; replay has restored itself.
@@ -276,6 +268,9 @@ class Run:
     @property
     def _train_steps(self) -> int:
         return int(self._built.agent.train_step_counter)
+
+    def _where(self) -> str:
+        return f"train step {self._train_steps}, env step {self._env_step}"
 
     def _position(self) -> Dict[str, Any]:
         return {

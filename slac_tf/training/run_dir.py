@@ -27,6 +27,7 @@ _MAY_CHANGE = (
     "train_eval.num_env_steps",
     "train_eval.log_interval_seconds",
     "train_eval.checkpoint_interval_seconds",
+    "train_eval.max_episode_agent_steps",
 )
 
 
@@ -57,6 +58,8 @@ class RunDir:
         self.config = root / "config.gin"
         self.metrics = root / "metrics.jsonl"
         self.eval_csv = root / "eval.csv"
+        self.failure = root / "failure.txt"
+        self.failed_batch = root / "failed_batch.npz"
 
     def open(self, config: str, operative_config: str, seed: int) -> None:
         """Takes the directory for a run, or takes up the run that is there.

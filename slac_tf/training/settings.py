@@ -16,6 +16,7 @@ class Settings(NamedTuple):
     replay_capacity: int
     eval_interval_env_steps: int
     num_eval_episodes: int
+    max_episode_agent_steps: int
     log_interval_seconds: float
     summary_interval_train_steps: int
     checkpoint_interval_seconds: float

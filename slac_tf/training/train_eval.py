@@ -11,7 +11,7 @@ from tf_agents.specs import tensor_spec
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, evaluation, metrics, resources, run_dir, storage, transfer
+from slac_tf.training import checkpoints, evaluation, failures, metrics, resources, run_dir, storage, transfer
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 
@@ -35,6 +35,7 @@ def train_eval(
     replay_capacity: int = 100_000,
     eval_interval_env_steps: int = 10_000,
     num_eval_episodes: int = 10,
+    max_episode_agent_steps: int = evaluation.MAX_EPISODE_AGENT_STEPS,
     log_interval_seconds: float = 30,
     summary_interval_train_steps: int = 100,
     checkpoint_interval_seconds: float = 600,
@@ -62,6 +63,8 @@ def train_eval(
         replay_capacity: Sequences in replay, about as many agent steps.
         eval_interval_env_steps: Simulator steps between evaluations; one more comes before and at the end.
         num_eval_episodes: Episodes of each policy in an evaluation.
+        max_episode_agent_steps: The longest that an episode of an evaluation may be; one that has not ended then is
+            an error, for without an end it has no return. Collection has no such limit.
         log_interval_seconds: Between log lines.
         summary_interval_train_steps: Train steps between scalars in TensorBoard and lines in metrics.jsonl.
         checkpoint_interval_seconds: Between checkpoints.
@@ -79,7 +82,7 @@ def train_eval(
     Raises:
         ValueError: If settings do not fit.
         run_dir.RunDirectoryError: If `root_dir` holds another run.
-        run_lib.NonFiniteLossError: If a loss is NaN or infinite.
+        failures.RunFailedError: If a loss is NaN or infinite, or the environment fails.
         storage.StorageError: If something could not be written.
     """
     settings = settings_lib.Settings(
@@ -91,6 +94,7 @@ def train_eval(
         replay_capacity=replay_capacity,
         eval_interval_env_steps=eval_interval_env_steps,
         num_eval_episodes=num_eval_episodes,
+        max_episode_agent_steps=max_episode_agent_steps,
         log_interval_seconds=log_interval_seconds,
         summary_interval_train_steps=summary_interval_train_steps,
         checkpoint_interval_seconds=checkpoint_interval_seconds,
@@ -151,9 +155,10 @@ def train_eval(
         seed=seed,
         config=config,
         num_episodes=num_eval_episodes,
+        max_episode_agent_steps=max_episode_agent_steps,
         keep_exports=keep_exports,
     )
-    run = run_lib.Run(settings, seed, environment, built, replay, evaluator, writer, saver)
+    run = run_lib.Run(settings, seed, environment, built, replay, evaluator, writer, saver, directory)
     logging.info(
         "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full, "
         "%.2f GiB in all",
@@ -177,4 +182,4 @@ def train_eval(
         raise storage.StorageError(f"{error}; {kept}, and the same command resumes") from error
     finally:
         run.close()
-        eval_environment.close()
+        failures.closed(eval_environment.close)

@@ -11,7 +11,7 @@ import gin
 import pytest
 from absl import flags
 
-from slac_tf.training import run, run_dir, train_eval
+from slac_tf.training import failures, run, run_dir, train_eval
 
 BIN = pathlib.Path(__file__).resolve().parents[2] / "bin"
 FLAGS = flags.FLAGS
@@ -170,7 +170,7 @@ def test_train_eval_says_nothing_of_returns_after_a_signal(command, train):
 
 
 def test_train_eval_failures(command, train):
-    train(run.NonFiniteLossError("critic is nan\nat train step 5"))
+    train(failures.NonFiniteLossError("critic is nan\nat train step 5"))
     code, out, err = command("train_eval", "--gin_file=hopper.gin")
     assert code == 1
     assert out == ""

@@ -169,14 +169,103 @@ def test_a_reward_that_is_not_finite_names_task_and_step():
     env = wrap(base, action_repeat=2)
     env.reset()
     env.step(ACTION)
-    with pytest.raises(ValueError, match="counting: reward is not finite at control step 4 of episode 1"):
+    with pytest.raises(
+        pixels.FaultyEnvironmentError, match=r"counting: reward is nan, .* \(control step 4 of episode 1\)"
+    ):
         env.step(ACTION)
 
 
 def test_a_frame_of_another_size_is_refused():
     env = wrap(CountingEnv(), image_size=64)
-    with pytest.raises(ValueError, match=r"rendered uint8 \(8, 8, 3\), expected uint8 \(64, 64, 3\)"):
+    with pytest.raises(
+        pixels.FaultyEnvironmentError, match=r"rendered uint8 \(8, 8, 3\), expected uint8 \(64, 64, 3\)"
+    ):
         env.reset()
+
+
+def answer(**changes):
+    """What `step` gives: a time step with some values changed."""
+    step = ts.transition(np.ones(1, np.float32), reward=1.0)
+    return step._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (answer(reward=np.float32(np.inf)), "reward is inf, expected finite numbers"),
+        (answer(reward=np.zeros(2, np.float32)), r"reward is float32 \(2,\), expected one number"),
+        (answer(reward="much"), r"reward is <U4 \(\), expected one number"),
+        (answer(reward=None), r"reward is object \(\), expected one number"),
+        (answer(reward=1e300), "reward is inf, expected finite numbers"),  # of float32
+        (answer(discount=np.float32(np.nan)), "discount is nan"),
+        (answer(observation=np.float32([np.nan])), "state is nan in 1 of 1 numbers"),
+        (answer(observation=np.zeros(3, np.float32)), r"state is float32 \(3,\), expected numbers of shape \(1,\)"),
+        (answer(observation=np.array(["x"])), r"state is <U1 \(1,\), expected numbers of shape \(1,\)"),
+        (answer(observation=[[1.0], [1.0, 2.0]]), "state raised ValueError: setting an array element"),
+        (None, "gave NoneType, expected a TimeStep"),
+    ],
+)
+def test_an_answer_that_is_none(given, text):
+    base = CountingEnv()
+    env = wrap(base)
+    env.reset()
+    env.step(ACTION)
+    base._step = lambda action: given
+    with pytest.raises(pixels.FaultyEnvironmentError, match=rf"^counting: {text}.* \(control step 2 of episode 1\)$"):
+        env.step(ACTION)
+
+
+def test_rewards_whose_sum_is_not_finite():
+    base = CountingEnv()
+    base.poison = {1: 3e38, 2: 3e38}
+    env = wrap(base, action_repeat=2)
+    env.reset()
+    with pytest.raises(pixels.FaultyEnvironmentError, match="reward is inf"):
+        env.step(ACTION)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, bool])
+def test_numbers_of_another_kind_become_float32(dtype):
+    base = CountingEnv()
+    env = wrap(base)
+    env.reset()
+    base._step = lambda action: answer(observation=np.ones(1, dtype), reward=dtype(1))
+    step = env.step(ACTION)
+    assert (step.observation["state"].dtype, step.reward.dtype) == (np.float32, np.float32)
+
+
+def test_a_state_whose_memory_is_reused_is_copied():
+    base, memory = CountingEnv(), np.zeros(1, np.float32)
+    env = wrap(base)
+    env.reset()
+    base._step = lambda action: answer(observation=memory)
+    step = env.step(ACTION)
+    memory[:] = 7
+    assert float(step.observation["state"][0]) == 0.0
+
+
+@pytest.mark.parametrize("name", ["reset", "step", "render"])
+def test_what_the_environment_raises_is_named_and_kept(name):
+    base = CountingEnv()
+    base.length = 1
+    env = wrap(base)
+    env.reset()
+    env.step(ACTION)
+
+    def fails(*_):
+        raise KeyError("the simulator")
+
+    if name == "render":
+        env._render_frame = fails
+    else:
+        setattr(base, f"_{name}", fails)
+    with pytest.raises(pixels.FaultyEnvironmentError) as caught:
+        for _ in range(2):
+            env.step(ACTION)
+    step = 1 if name == "step" else 0
+    assert str(caught.value).startswith(f"counting: {name}() raised KeyError: 'the simulator', pixels_test.py:")
+    assert str(caught.value).endswith(f"(control step {step} of episode 2)")
+    assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_render_needs_a_reset_and_knows_one_mode():

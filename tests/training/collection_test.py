@@ -8,6 +8,7 @@ import pytest
 from fakes import FIRST, LAST, MID
 from tf_agents.policies import random_py_policy
 
+from slac_tf.environments import pixels
 from slac_tf.training import collection
 
 
@@ -102,3 +103,24 @@ def test_errors_arrive(overlap):
         collector.finish()
     assert not steps
     collector.close()
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_closing_does_not_wait_for_a_fault(overlap):
+    environment, collector, _, _ = make(overlap)
+    environment.error = pixels.FaultyEnvironmentError("the reward is NaN")
+    collector.start()  # and then something else ends the run
+    collector.close()
+    assert len(environment.threads) == 1
+
+
+def test_the_thread_ends_where_the_environment_cannot_be_closed():
+    environment, collector, _, _ = make(overlap=True)
+
+    def close():
+        raise OSError("gone")
+
+    environment.close = close
+    with pytest.raises(OSError, match="gone"):
+        collector.close()
+    assert collector._thread._shutdown

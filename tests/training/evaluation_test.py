@@ -12,7 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 from tf_agents.trajectories import policy_step
 
-from slac_tf.training import evaluation, metrics, run_dir
+from slac_tf.environments import pixels
+from slac_tf.training import configuration, evaluation, metrics, run_dir
 
 POSITION = {"env_step": 40, "agent_step": 20, "train_step": 7, "wall_seconds": 1.5}
 
@@ -97,6 +98,24 @@ def test_no_episodes():
         evaluation.run_episodes(fakes.CountingEnvironment(), CountingPolicy(), 0, record=False)
 
 
+def test_an_episode_that_never_ends():
+    endless = fakes.CountingEnvironment(length=10**9)
+    with pytest.raises(
+        pixels.FaultyEnvironmentError, match=r"counting: episode 1 has not ended after 7 agent steps: .*"
+    ):
+        evaluation.run_episodes(endless, CountingPolicy(), 1, record=False, max_agent_steps=7)
+    just_ends = fakes.CountingEnvironment(length=7)
+    episodes = evaluation.run_episodes(just_ends, CountingPolicy(), 2, record=False, max_agent_steps=7)
+    assert episodes.lengths.tolist() == [7, 7]
+
+
+def test_the_longest_episode_of_a_configuration():
+    configuration.load(["finger_spin.gin"], [])
+    assert evaluation.bound_max_episode_agent_steps() == 27_000
+    configuration.load(["finger_spin.gin"], ["LONGEST = 50", "train_eval.max_episode_agent_steps = %LONGEST"])
+    assert evaluation.bound_max_episode_agent_steps() == 50
+
+
 @pytest.mark.parametrize("seconds, expected", [(0.1, 10.0), (0.02, 50.0), (0.008, 50.0)])
 def test_pace_of_films(seconds, expected):
     environment = fakes.CountingEnvironment()
@@ -113,7 +132,7 @@ def built():
 def make(tmp_path, built):
     def call(**kwargs):
         directory = run_dir.RunDir(tmp_path)
-        settings = dict(seed=3, config="a.b = 1\n", num_episodes=2, keep_exports=2)
+        settings = dict(seed=3, config="a.b = 1\n", num_episodes=2, max_episode_agent_steps=100, keep_exports=2)
         writer = metrics.MetricsWriter(directory)
         environment = fakes.CountingEnvironment(length=4)
         return directory, evaluation.Evaluator(environment, built, directory, writer, **{**settings, **kwargs})

@@ -1,8 +1,10 @@
+import fakes
 import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tf_agents.policies import random_py_policy
 from tf_agents.specs import tensor_spec
 
 from slac_tf.training import checkpoints, configuration, prediction, restored, run_dir
@@ -59,6 +61,14 @@ def test_what_does_not_fit_is_said(root, tmp_path):
         predict(root, context_frames=6)
     with pytest.raises(ValueError, match=r"no config\.gin"):
         predict(tmp_path)
+
+
+def test_an_episode_that_never_ends_is_cut():
+    configuration.load(["finger_spin.gin"], ["train_eval.max_episode_agent_steps = 9"])
+    environment = fakes.CountingEnvironment(length=10**9)
+    policy = random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec())
+    sequence = prediction._sequence(environment, policy, 5)
+    assert fakes.counts(sequence.observation["pixels"]).tolist() == [2, 3, 4, 5, 6]  # the middle of 0 to 8
 
 
 def test_an_export_from_the_checkpoint(root):

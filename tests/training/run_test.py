@@ -14,8 +14,9 @@ from tf_agents.agents import tf_agent
 from tf_agents.policies import random_tf_policy
 
 from slac_tf import types
+from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, metrics, run_dir
+from slac_tf.training import checkpoints, failures, metrics, run_dir
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 
@@ -28,6 +29,7 @@ SETTINGS = settings_lib.Settings(
     replay_capacity=100,
     eval_interval_env_steps=1000,
     num_eval_episodes=1,
+    max_episode_agent_steps=1000,
     log_interval_seconds=1000,
     summary_interval_train_steps=1,
     checkpoint_interval_seconds=1000,
@@ -48,6 +50,7 @@ class Agent(tf.Module):
         self.updates_at = []
         self.batch_shapes = set()
         self.losses = {}  # by train step
+        self.pretrain_loss = 2.0
         self.pretrain_hook = lambda step: None
 
     def train(self, experience):
@@ -63,7 +66,7 @@ class Agent(tf.Module):
         self.pretrain_step_counter.assign_add(1)
         self.batch_shapes.add(tuple(experience.reward.shape))
         self.pretrain_hook(int(self.pretrain_step_counter))
-        return tf_agent.LossInfo(tf.constant(2.0), {"model": tf.constant(2.0)})
+        return tf_agent.LossInfo(tf.constant(self.pretrain_loss), {"model": tf.constant(self.pretrain_loss)})
 
 
 class Environment(fakes.CountingEnvironment):
@@ -79,6 +82,24 @@ class Environment(fakes.CountingEnvironment):
         self.steps += 1
         if self.steps == self._signal_at:
             os.kill(os.getpid(), signal.SIGTERM)
+        return super()._step(action)
+
+
+class FaultyEnvironment(Environment):
+    """Fails where it would answer an agent step, or reset after it."""
+
+    def __init__(self, step=None, reset_after=None):
+        super().__init__()
+        self._fault_at, self._no_reset_after = step, reset_after
+
+    def _reset(self):
+        if self._no_reset_after is not None and self.steps >= self._no_reset_after:
+            raise pixels.FaultyEnvironmentError("counting: reset() raised KeyError")
+        return super()._reset()
+
+    def _step(self, action):
+        if self.steps + 1 == self._fault_at:
+            raise pixels.FaultyEnvironmentError("counting: step() raised KeyError")
         return super()._step(action)
 
 
@@ -127,7 +148,9 @@ class Fixture:
         self.replay = replay
         writer = metrics.MetricsWriter(self.directory)
         chosen = SETTINGS._replace(**settings)
-        self._run = run_lib.Run(chosen, 7, self.environment, self.built, replay, self.evaluator, writer, self.saver)
+        self._run = run_lib.Run(
+            chosen, 7, self.environment, self.built, replay, self.evaluator, writer, self.saver, self.directory
+        )
         if found is not None:
             self._run.restore(found)
             self.environment.steps = found.state["agent_step"]
@@ -320,7 +343,7 @@ def test_summary_interval(make):
 def test_a_loss_that_is_not_finite(make, value):
     run = make()
     run.agent.losses = {5: value}
-    with pytest.raises(run_lib.NonFiniteLossError) as caught:
+    with pytest.raises(failures.NonFiniteLossError) as caught:
         run.run()
     assert str(caught.value).startswith(f"critic is {value} at train step 5, env step 15, expected a finite number")
     assert "there is no checkpoint yet" in str(caught.value)
@@ -331,13 +354,101 @@ def test_a_loss_that_is_not_finite(make, value):
 def test_the_checkpoint_before_a_bad_loss_is_kept(make):
     run = make(checkpoint_interval_seconds=0)  # one after each step
     run.agent.losses = {5: math.nan}
-    with pytest.raises(run_lib.NonFiniteLossError, match=r"checkpoint-000000014-000000004 is kept"):
+    with pytest.raises(failures.NonFiniteLossError, match=r"checkpoint-000000014-000000004 is kept"):
         run.run()
     assert run.state["train_step"] == 4
 
     resumed = make()
     assert resumed.run().exit_code == 0
     assert resumed.agent.updates_at == list(range(15, 31))
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize(
+    ("faulty", "steps"),
+    [
+        ({"step": 1}, 0),
+        ({"step": 2}, 1),
+        ({"step": 7}, 6),  # random
+        ({"reset_after": 5}, 5),
+        ({"step": 17}, 16),  # training
+        ({"reset_after": 20}, 20),  # an episode ends there: with overlap the next step's action asks for the reset
+        ({"step": 30}, 29),
+    ],
+)
+def test_an_environment_that_fails_and_then_the_rest(make, overlap, faulty, steps):
+    first = make(environment=FaultyEnvironment(**faulty), overlap_collection=overlap)
+    with pytest.raises(failures.EnvironmentFailedError) as caught:
+        first.run()
+    first._run.close()
+    assert first.state["agent_step"] == steps
+    line = str(caught.value)
+    assert "raised KeyError at train step " in line and f", env step {steps}; " in line
+    assert f"{first.saver.newest().directory} is written, and the same command resumes there" in line
+    assert "Traceback" in first.directory.failure.read_text()
+
+    second = make()
+    result = second.run()
+    assert second.environment.steps == 30
+    assert (result.exit_code, result.random_return) == (0, 15.0)
+    assert int(second.agent.train_step_counter) == 20  # none is lost, none is made twice
+    assert [line["train_step"] for line in second.lines("train")] == list(range(1, 21))
+
+
+def test_an_evaluation_that_fails_is_made_again(make):
+    evaluator = Evaluator()
+    evaluate = evaluator.evaluate
+
+    def fails(*_):
+        raise pixels.FaultyEnvironmentError("counting: step() raised KeyError")
+
+    evaluator.evaluate = fails
+    first = make(evaluator=evaluator)
+    with pytest.raises(failures.EnvironmentFailedError, match="env step 10"):
+        first.run()
+    assert (first.state["agent_step"], first.state["pretrain_step"]) == (10, 4)
+    evaluator.evaluate = evaluate
+    second = make(evaluator=evaluator)
+    second.run()
+    assert [position["agent_step"] for position in evaluator.positions] == [10, 30]
+
+
+def test_a_fault_of_the_next_step_does_not_hide_a_bad_loss(make):
+    run = make(environment=FaultyEnvironment(step=16), overlap_collection=True)
+    run.agent.losses = {5: math.nan}  # made while the environment takes step 16
+    with pytest.raises(failures.NonFiniteLossError, match="critic is nan"):
+        run.run()
+    run._run.close()
+
+
+def test_a_bad_loss_of_pretraining(make):
+    run = make()
+    run.agent.pretrain_loss = math.inf
+    with pytest.raises(
+        failures.NonFiniteLossError, match=r"model is inf at pretrain step 1, .*reward [0-5] to [0-5], .*npz"
+    ):
+        run.run()
+    with np.load(run.directory.failed_batch) as batch:
+        assert batch["observation/pixels"].shape == (3, 3, 64, 64, 3)
+
+
+def test_weights_that_are_not_finite_are_not_kept(make):
+    run = make()
+    run.agent.trainable = tf.Variable([math.nan], name="kernel")
+    with pytest.raises(
+        failures.NonFiniteLossError, match=r"kernel:0 is not finite at train step 20, env step 30, .*npz"
+    ):
+        run.run()
+    assert run.saver.newest() is None
+    assert run.directory.failed_batch.exists()
+
+
+def test_nor_after_a_fault(make):
+    run = make(environment=FaultyEnvironment(step=17))
+    run.agent.trainable = tf.Variable([math.nan], name="kernel")
+    with pytest.raises(failures.EnvironmentFailedError, match=r"KeyError.*no checkpoint could be written .*kernel:0"):
+        run.run()
+    assert run.saver.newest() is None
 
 
 def test_no_checkpoint_before_it_is_due(make):

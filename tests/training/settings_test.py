@@ -15,6 +15,7 @@ VALID = settings_lib.Settings(
     replay_capacity=50,
     eval_interval_env_steps=20,
     num_eval_episodes=1,
+    max_episode_agent_steps=1000,
     log_interval_seconds=30,
     summary_interval_train_steps=1,
     checkpoint_interval_seconds=600,
@@ -27,6 +28,7 @@ INTEGERS = (
     "replay_capacity",
     "eval_interval_env_steps",
     "num_eval_episodes",
+    "max_episode_agent_steps",
     "summary_interval_train_steps",
     "keep_exports",
 )
