@@ -171,6 +171,12 @@ def check_reverb() -> str:
             ) from error
     if result.returncode:
         lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        if "ListeningError: " in lines[-1]:
+            raise CheckError(
+                lines[-1].split("ListeningError: ", 1)[1],
+                "bin/train_eval --gin_file=gin_configs/quickstart.gin "
+                '--gin_bindings="train_eval.replay_reachable_from_network = True"',
+            )
         raise CheckError(
             f"the replay server failed ({lines[-1].strip()}), expected one sample; "
             f"dm-reverb {_version('dm-reverb')}, tensorflow {_version('tensorflow')}",

@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     # Slow, and only once the process is configured.
     import tensorflow as tf
 
+    from slac_tf.replay import listening, sequence_replay
     from slac_tf.training import configuration, failures, run_dir, storage, train_eval
 
     name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
@@ -54,9 +55,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
         result = train_eval.train_eval(root_dir, _SEED.value, config, on_built)
-    except (configuration.ConfigurationError, run_dir.RunDirectoryError) as error:
+    except (configuration.ConfigurationError, run_dir.RunDirectoryError, listening.ListeningError) as error:
         return command.fail(configuration.one_line(error))
-    except (failures.RunFailedError, storage.StorageError) as error:
+    except (failures.RunFailedError, storage.StorageError, sequence_replay.ReplayError) as error:
         logging.error("%s", configuration.one_line(error))
         return 1
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:

@@ -4,16 +4,16 @@ import collections
 import os
 import pathlib
 import shutil
-import socket
-from typing import Any, Deque, Iterator, NamedTuple, Optional
+from typing import Any, Callable, Deque, Iterator, NamedTuple, Optional
 
 import numpy as np
 import psutil
 import reverb
 import tensorflow as tf
-from absl import logging
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
+
+from slac_tf.replay import listening, watchdog
 
 _TABLE = "sequences"
 _WRITE_TIMEOUT_MS = 30_000
@@ -59,6 +59,7 @@ class SequenceReplay:
         trained_step: Optional[int] = None,
         priority_exponent: Optional[float] = None,
         timeout_seconds: float = 60.0,
+        reachable_from_network: bool = False,
     ):
         """Starts the server.
 
@@ -73,8 +74,10 @@ class SequenceReplay:
             priority_exponent: Windows are sampled in proportion to their priority to the power of this;
                 uniformly where None.
             timeout_seconds: Longest wait for a sample.
+            reachable_from_network: Whether the server may listen on every interface; on loopback alone else.
 
         Raises:
+            listening.ListeningError: If the server cannot be kept to loopback.
             ValueError: If `trained_step` is not a step that the window has a transition from, or
                 `restore_from` holds a replay of another capacity or other data.
         """
@@ -109,7 +112,10 @@ class SequenceReplay:
             path=str(directory), fallback_checkpoint_path=None if restore_from is None else str(restore_from)
         )
         self._server = reverb.Server([table], port=None, checkpointer=checkpointer)
-        _listen_on_loopback_only(self._server.port)
+        if reachable_from_network:
+            listening.warn_of_open_port(self._server.port)
+        else:
+            self._close_to_network()
         self._client = self._server.localhost_client()
         info = self._client.server_info()[_TABLE]
         stored_length = info.signature[0].shape[0]
@@ -121,7 +127,27 @@ class SequenceReplay:
         self._is_last: Deque[bool] = collections.deque([False], maxlen=self._length)  # of the steps appended
         self._writer = self._new_writer()
         self._num_written = 0
+        self._num_left_out = 0
+        self._longest_stream = 0
         self._highest_priority = 1.0  # that of new windows: each is likely to be sampled once soon
+
+    def _close_to_network(self) -> None:
+        try:
+            listening.listen_on_loopback_only(self._server.port)
+        except listening.ListeningError:
+            self._server.stop()
+            raise
+
+    def watched(self, last_checkpoint: Callable[[], Optional[pathlib.Path]]) -> watchdog.Watchdog:
+        """Ends the process where the server stops to answer: the calls here would block for ever.
+
+        Args:
+            last_checkpoint: Names what is kept, None where there is nothing yet.
+
+        Returns:
+            A context manager that watches until it is left.
+        """
+        return watchdog.Watchdog(lambda timeout: self._client.server_info(timeout=timeout), last_checkpoint)
 
     def _new_writer(self) -> reverb.TrajectoryWriter:
         self._num_appended = 0
@@ -153,8 +179,13 @@ class SequenceReplay:
             ]
         )
         self._num_appended += 1
+        self._longest_stream = max(self._longest_stream, self._num_appended)
         self._is_last.append(bool(np.asarray(step.step_type) == ts.StepType.LAST))
-        if self._num_appended >= self._length and not self._is_last[self._trained_step]:
+        if self._num_appended < self._length:
+            return
+        if self._is_last[self._trained_step]:
+            self._num_left_out += 1
+        else:
             window = tf.nest.map_structure(lambda column: column[-self._length :], self._writer.history)
             self._writer.create_item(table=_TABLE, priority=self._highest_priority, trajectory=window)
             self._num_written += 1
@@ -239,7 +270,10 @@ class SequenceReplay:
         yield from _one_ahead(dataset.batch(batch_size, drop_remainder=True))
         raise ReplayError(
             f"no sequence could be sampled within {self._timeout_seconds:.0f} s: replay holds {self.size} sequences "
-            "and needs at least 1: collect more steps first (train_eval.initial_collect_agent_steps)"
+            f"and needs at least 1, of {self._length} steps; the most steps that came without a break are "
+            f"{self._longest_stream}, and {self._num_left_out} sequences were left out because they would train on a "
+            "reset: collect more steps first (train_eval.initial_collect_agent_steps), or bind a smaller "
+            "sequence_length of the agent"
         )
 
     def _pack(self, flat: Any) -> trajectory_lib.Trajectory:
@@ -250,9 +284,17 @@ class SequenceReplay:
 
         Args:
             directory: Where to.
+
+        Raises:
+            ReplayError: If the server does not write them.
         """
         self.flush()
-        written = self._client.checkpoint()
+        try:
+            written = self._client.checkpoint()
+        except RuntimeError as error:
+            if "No space left on device" in str(error):
+                raise
+            raise ReplayError(f"replay server wrote no checkpoint ({error}); the one before it is kept") from error
         # Reverb deletes its older checkpoints: a hard link keeps this one.
         shutil.copytree(written, directory, copy_function=os.link)
 
@@ -303,28 +345,3 @@ def check_memory(data_spec: trajectory_lib.Trajectory, capacity: int, available:
             f"{available / 2**30:.1f} GiB are free: set it to at most {int(capacity * available / estimate)}"
         )
     return estimate
-
-
-def _listen_on_loopback_only(port: int) -> None:
-    """Binds the server's socket to the loopback device: Reverb listens everywhere, without authentication."""
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            descriptor = os.dup(int(entry))
-        except OSError:
-            continue  # closed meanwhile
-        try:
-            sock = socket.socket(fileno=descriptor)
-        except OSError:
-            os.close(descriptor)  # not a socket
-            continue
-        with sock:
-            if sock.family not in (socket.AF_INET, socket.AF_INET6):
-                continue
-            listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            if listening and sock.getsockname()[1] == port:
-                try:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-                    return
-                except OSError:
-                    continue  # not permitted
-    logging.warning("the replay server on port %d can be reached from other machines: no loopback binding here", port)

@@ -121,10 +121,14 @@ class Checkpoints:
         """The newest checkpoint that is whole, or None."""
         return newest(self._directory)
 
+    def last(self) -> Optional[pathlib.Path]:
+        """The directory of the newest checkpoint, without reading it; None where there is none."""
+        return max(self._directory.glob(_PREFIX + "*"), default=None)
+
     def kept(self) -> str:
-        """What a message says of the checkpoints, without reading them."""
-        names = sorted(self._directory.glob(_PREFIX + "*"))
-        return f"{names[-1]} is kept" if names else "there is no checkpoint yet"
+        """What a message says of the checkpoints."""
+        last = self.last()
+        return "there is no checkpoint yet" if last is None else f"{last} is kept"
 
     def restore(self, found: Found) -> None:
         """Restores the agent's variables; the replay restores itself from `found.replay`.

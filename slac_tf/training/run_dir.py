@@ -22,12 +22,13 @@ _VERSIONED = (
     "numpy",
     "slac-tf",
 )
-# A run may be made longer, or looked at more often, without becoming another run.
+# A run may be made longer, looked at more often or moved to another kernel, without becoming another run.
 _MAY_CHANGE = (
     "train_eval.num_env_steps",
     "train_eval.log_interval_seconds",
     "train_eval.checkpoint_interval_seconds",
     "train_eval.max_episode_agent_steps",
+    "train_eval.replay_reachable_from_network",
 )
 
 

@@ -21,8 +21,10 @@ class Settings(NamedTuple):
     summary_interval_train_steps: int
     checkpoint_interval_seconds: float
     keep_exports: int
+    replay_reachable_from_network: bool = False
 
 
+_SWITCHES = ("overlap_collection", "replay_reachable_from_network")
 _MAY_BE_FRACTIONS = ("updates_per_agent_step", "log_interval_seconds", "checkpoint_interval_seconds")
 _MAY_BE_ZERO = ("num_pretrain_steps", "updates_per_agent_step", "log_interval_seconds", "keep_exports")
 
@@ -36,10 +38,10 @@ def check(settings: Settings) -> None:
     Raises:
         ValueError: If one is not a number or out of range; the message names it.
     """
-    if not isinstance(settings.overlap_collection, bool):
-        raise ValueError(f"train_eval.overlap_collection: {settings.overlap_collection!r}, expected True or False")
     for name, value in settings._asdict().items():
-        if name == "overlap_collection":
+        if name in _SWITCHES:
+            if not isinstance(value, bool):
+                raise ValueError(f"train_eval.{name}: {value!r}, expected True or False")
             continue
         kinds = (int, float) if name in _MAY_BE_FRACTIONS else (int,)
         if isinstance(value, bool) or not isinstance(value, kinds):

@@ -33,6 +33,7 @@ def train_eval(
     updates_per_agent_step: float = 1,
     overlap_collection: bool = True,
     replay_capacity: int = 100_000,
+    replay_reachable_from_network: bool = False,
     eval_interval_env_steps: int = 10_000,
     num_eval_episodes: int = 10,
     max_episode_agent_steps: int = evaluation.MAX_EPISODE_AGENT_STEPS,
@@ -61,6 +62,8 @@ def train_eval(
         overlap_collection: Whether the next agent step is simulated and rendered while the agent trains. Its
             action is then chosen before those train steps, not after them; order and numbers stay the same.
         replay_capacity: Sequences in replay, about as many agent steps.
+        replay_reachable_from_network: Whether others may reach the replay server, which has no authentication:
+            see SECURITY.md.
         eval_interval_env_steps: Simulator steps between evaluations; one more comes before and at the end.
         num_eval_episodes: Episodes of each policy in an evaluation.
         max_episode_agent_steps: The longest that an episode of an evaluation may be; one that has not ended then is
@@ -84,6 +87,9 @@ def train_eval(
         run_dir.RunDirectoryError: If `root_dir` holds another run.
         failures.RunFailedError: If a loss is NaN or infinite, or the environment fails.
         storage.StorageError: If something could not be written.
+        listening.ListeningError: If the replay server cannot be kept to loopback.
+        sequence_replay.ReplayError: If the replay server fails. Where it does not answer any more, the process
+            ends with exit code 1: nothing else interrupts a call that waits for it.
     """
     settings = settings_lib.Settings(
         num_env_steps=num_env_steps,
@@ -99,6 +105,7 @@ def train_eval(
         summary_interval_train_steps=summary_interval_train_steps,
         checkpoint_interval_seconds=checkpoint_interval_seconds,
         keep_exports=keep_exports,
+        replay_reachable_from_network=replay_reachable_from_network,
     )
     settings_lib.check(settings)
     for device in tf.config.list_physical_devices("GPU"):
@@ -145,6 +152,7 @@ def train_eval(
         restore_from=None if found is None else found.replay,
         trained_step=built.trained_step,
         priority_exponent=None if built.prioritization is None else built.prioritization.exponent,
+        reachable_from_network=replay_reachable_from_network,
     )
     writer = metrics.MetricsWriter(directory)
     evaluator = evaluation.Evaluator(
@@ -172,7 +180,8 @@ def train_eval(
     else:
         run.restore(found)
     try:
-        return run.run()
+        with replay.watched(saver.last):
+            return run.run()
     except storage.StorageError as error:
         kept = (
             f"{saver.kept()}: make room or mend the disk"

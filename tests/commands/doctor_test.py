@@ -265,3 +265,12 @@ def test_the_command(tmp_path):
     lines = result.stdout.splitlines()
     assert len(lines) == 10 and all(text.startswith("ok    ") for text in lines)
     assert "Traceback" not in result.stderr
+
+
+def test_a_server_that_would_be_open_to_the_network_has_a_remedy_of_its_own(monkeypatch):
+    stderr = "Traceback\nslac_tf.replay.listening.ListeningError: the replay server on port 1 cannot be tied\n"
+    ended = subprocess.CompletedProcess([], 1, stdout="", stderr=stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(doctor.CheckError, match="the replay server on port 1 cannot be tied") as error:
+        doctor.check_reverb()
+    assert "train_eval.replay_reachable_from_network = True" in error.value.fix

@@ -13,7 +13,7 @@ from tf_agents.policies import random_py_policy
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import trajectory
 
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import listening, sequence_replay
 
 SEQUENCE_LENGTH = 3  # windows of 4 steps
 
@@ -150,6 +150,59 @@ def test_an_empty_replay_says_so_in_time(make_replay):
     with pytest.raises(sequence_replay.ReplayError, match="within 1 s: replay holds 0 sequences and needs at least 1"):
         next(replay.sample_batches(2))
     assert time.monotonic() - start < 10
+
+
+def test_short_episodes_fill_a_replay_where_one_follows_the_other(make_replay):
+    """Episodes of one transition, FIRST and LAST, are shorter than a window, which then spans several."""
+    replay = make_replay()
+    collect(replay, 6, fakes.CountingEnvironment(length=1))
+    # Stored are steps 0 to 10; LAST are 1, 3, 5, …; windows that begin at 0 to 7 train on their third step: 2 to 9.
+    assert sorted(all_windows(replay)) == [0, 2, 4, 6]
+
+
+def test_an_empty_replay_says_that_all_streams_were_too_short(make_replay):
+    replay = make_replay(timeout_seconds=1.0)
+    for _ in range(4):  # broken off each time, before a LAST step
+        collect(replay, 3, fakes.CountingEnvironment(length=100))
+    with pytest.raises(sequence_replay.ReplayError) as error:
+        next(replay.sample_batches(2))
+    message = str(error.value)
+    assert (
+        "holds 0 sequences and needs at least 1, of 4 steps; the most steps that came without a break are 3" in message
+    )
+    assert "0 sequences were left out" in message
+    assert message.endswith("(train_eval.initial_collect_agent_steps), or bind a smaller sequence_length of the agent")
+
+
+def test_an_empty_replay_says_that_all_windows_were_left_out(make_replay):
+    replay = make_replay(timeout_seconds=1.0)
+    for _ in range(4):  # one window each: FIRST, MID, LAST, FIRST, whose trained step is the LAST one
+        collect(replay, 3, fakes.CountingEnvironment(length=2))
+    with pytest.raises(sequence_replay.ReplayError, match="without a break are 4, and 4 sequences were left out"):
+        next(replay.sample_batches(2))
+
+
+def test_the_server_may_be_opened_on_purpose(make_replay, monkeypatch):
+    opened = []
+    monkeypatch.setattr(listening, "warn_of_open_port", opened.append)
+    monkeypatch.setattr(listening, "listen_on_loopback_only", None)  # must not be called
+    replay = make_replay(reachable_from_network=True)
+    assert opened == [replay._server.port]
+
+
+def test_a_server_that_cannot_be_kept_to_loopback_is_stopped(make_replay, monkeypatch):
+    ports = []
+
+    def refuse(port):
+        ports.append(port)
+        socket.create_connection(("localhost", port)).close()  # it does listen
+        raise listening.ListeningError("no")
+
+    monkeypatch.setattr(listening, "listen_on_loopback_only", refuse)
+    with pytest.raises(listening.ListeningError):
+        make_replay()
+    with pytest.raises(OSError):
+        socket.create_connection(("localhost", ports[0]), timeout=1)
 
 
 def test_windows_survive_save_and_restore(make_replay, tmp_path):

@@ -33,11 +33,12 @@ INTEGERS = (
     "keep_exports",
 )
 NUMBERS = ("updates_per_agent_step", "log_interval_seconds", "checkpoint_interval_seconds")
+SWITCHES = ("overlap_collection", "replay_reachable_from_network")
 MAY_BE_ZERO = ("num_pretrain_steps", "updates_per_agent_step", "log_interval_seconds", "keep_exports")
 
 
 def test_the_lists_above_are_whole():
-    assert {*INTEGERS, *NUMBERS, "overlap_collection"} == set(settings_lib.Settings._fields)
+    assert {*INTEGERS, *NUMBERS, *SWITCHES} == set(settings_lib.Settings._fields)
     parameters = inspect.signature(inspect.unwrap(train_eval.train_eval)).parameters
     assert set(settings_lib.Settings._fields) <= set(parameters)
 
@@ -78,7 +79,8 @@ def test_initial_data_hold_a_sequence():
         settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=8), built)
 
 
+@pytest.mark.parametrize("name", SWITCHES)
 @pytest.mark.parametrize("value", [1, "True", None])
-def test_overlap_is_true_or_false(value):
-    with pytest.raises(ValueError, match=r"train_eval\.overlap_collection: .*, expected True or False"):
-        settings_lib.check(VALID._replace(overlap_collection=value))
+def test_switches_are_true_or_false(name, value):
+    with pytest.raises(ValueError, match=rf"train_eval\.{name}: .*, expected True or False"):
+        settings_lib.check(VALID._replace(**{name: value}))
