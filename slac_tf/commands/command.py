@@ -3,6 +3,7 @@
 import logging as std_logging
 import os
 import pathlib
+import re
 import sys
 from typing import Callable, Sequence
 
@@ -56,7 +57,8 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        sys.exit(fail(f"{' '.join(str(error).split())} (--helpshort lists the flags)"))
+        message = re.sub(r"invalid literal for int\(\).*", "expected an integer", " ".join(str(error).split()))
+        sys.exit(fail(f"{message} (--helpshort lists the flags)"))
 
 
 def _from_this_package_or_a_warning(record: std_logging.LogRecord) -> bool:

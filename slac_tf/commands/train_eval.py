@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
         if not building:
             raise
-        return command.fail(configuration.one_line(error))
+        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
     if not result.exit_code:
         print(f"play:        bin/play --policy={root_dir}/policies/latest/greedy_policy --video=play.mp4")
         print(f"videos:      {root_dir}/videos")

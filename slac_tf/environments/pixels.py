@@ -12,6 +12,25 @@ from tf_agents.trajectories import time_step as ts
 OBSERVATIONS = ("pixels", "state")
 
 
+def check_arguments(*, observations: Sequence[str], action_repeat: int, image_size: int) -> None:
+    """Refuses what no environment can show; loaders ask before they load anything.
+
+    Args:
+        observations: Which of `OBSERVATIONS` to return.
+        action_repeat: Control steps per agent step.
+        image_size: Side of the frame, in pixels.
+
+    Raises:
+        ValueError: If one is of another type or out of range; the message names it.
+    """
+    listed = isinstance(observations, (tuple, list)) and bool(observations)
+    if not listed or any(key not in OBSERVATIONS for key in observations):
+        raise ValueError(f"observations={observations!r}: expected one or more of {OBSERVATIONS}")
+    for name, value in (("action_repeat", action_repeat), ("image_size", image_size)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
+
+
 class FaultyEnvironmentError(RuntimeError):
     """An environment failed, or gave what it must not give; the message says what, in which task and when."""
 
@@ -37,6 +56,7 @@ class PixelEnvironment(py_environment.PyEnvironment):
         *,
         task_name: str,
         control_time_step: float,
+        episode_control_steps: Optional[int] = None,
         action_repeat: int = 1,
         observations: Sequence[str] = OBSERVATIONS,
         image_size: int = 64,
@@ -50,6 +70,7 @@ class PixelEnvironment(py_environment.PyEnvironment):
                 memory for the next frame. Never called without need.
             task_name: Name for titles and messages, such as 'cheetah_run'.
             control_time_step: Simulated seconds of one control step of `env`.
+            episode_control_steps: Time limit of an episode of `env`, in control steps; None where it has none.
             action_repeat: Control steps per agent step.
             observations: Which of `OBSERVATIONS` to return.
             image_size: Side of the frame, in pixels.
@@ -58,14 +79,15 @@ class PixelEnvironment(py_environment.PyEnvironment):
             ValueError: If an argument or the action spec of `env` is not as said above.
         """
         super().__init__(handle_auto_reset=True)
-        if not observations or isinstance(observations, str) or set(observations) - set(OBSERVATIONS):
-            raise ValueError(f"observations={observations!r}: expected one or more of {OBSERVATIONS}")
-        if not isinstance(action_repeat, int) or action_repeat < 1:
-            raise ValueError(f"action_repeat={action_repeat!r}: expected an integer of at least 1")
+        check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
         self._env = env
         self._render_frame = render
         self._task_name = task_name
         self._action_repeat = action_repeat
+        # The last of them is cut short where the action repeat does not divide the episode.
+        self._episode_agent_steps = (
+            None if episode_control_steps is None else -(-episode_control_steps // action_repeat)
+        )
         self._agent_time_step = control_time_step * action_repeat
         self._observations = tuple(key for key in OBSERVATIONS if key in observations)
         self._frame_shape = (image_size, image_size, 3)
@@ -92,6 +114,11 @@ class PixelEnvironment(py_environment.PyEnvironment):
     def action_repeat(self) -> int:
         """Control steps per agent step."""
         return self._action_repeat
+
+    @property
+    def episode_agent_steps(self) -> Optional[int]:
+        """Agent steps of an episode that lasts up to its time limit; None where it has none."""
+        return self._episode_agent_steps
 
     @property
     def agent_time_step(self) -> float:

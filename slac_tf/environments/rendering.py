@@ -133,7 +133,7 @@ def apply_quality(model: Any, quality: str, image_size: int) -> None:
     Raises:
         ValueError: If `quality` is not known.
     """
-    if quality not in QUALITIES:
+    if not isinstance(quality, str) or quality not in QUALITIES:
         raise ValueError(f"render_quality={quality!r}: expected one of {sorted(QUALITIES)}")
     for name, value in QUALITIES[quality].items():
         setattr(model.vis.quality, name, value)

@@ -1,6 +1,7 @@
 """Loads tasks of the DeepMind Control Suite."""
 
 import difflib
+import math
 from typing import Any, Dict, Optional, Sequence, Union
 
 import gin
@@ -43,6 +44,7 @@ def load_dm_control(
         ValueError: If there is no such domain, task or camera, or as said in `PixelEnvironment`.
         RuntimeError: If pixels are asked for and no GL backend works.
     """
+    pixels.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
     # dm_control binds to a GL backend when it is imported: first the choice, then the import.
     rendering.configure_backend(required="pixels" in observations)
     from dm_control import suite
@@ -56,12 +58,14 @@ def load_dm_control(
     names = rendering.camera_names(model)
     if camera_id not in names and camera_id not in range(-1, len(names)):
         raise ValueError(f"camera_id={camera_id!r}: expected a number or a name of the cameras {names}")
+    step_limit = env._step_limit  # the suite's time limit in control steps, which it tells in no other way
     base = DmControlWrapper(env, image_size=image_size, camera_id=camera_id)
     return pixels.PixelEnvironment(
         base,
         base.render,
         task_name=f"{domain_name}_{task_name}",
         control_time_step=env.control_timestep(),
+        episode_control_steps=math.ceil(step_limit) if math.isfinite(step_limit) else None,
         action_repeat=action_repeat,
         observations=observations,
         image_size=image_size,
@@ -162,6 +166,6 @@ def _flat(observation: Dict[str, Any]) -> np.ndarray:
 
 
 def _check_name(argument: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
         raise ValueError(f"{argument}={name!r} is not in the suite: did you mean {nearest!r}?")

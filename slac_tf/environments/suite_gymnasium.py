@@ -41,6 +41,9 @@ def load_gymnasium(
         ValueError: If there is no such task or camera, or as said in `PixelEnvironment`.
         RuntimeError: If pixels are asked for and no GL backend works.
     """
+    pixels.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
+    if not isinstance(env_id, str):
+        raise ValueError(f"env_id={env_id!r}: expected a name in quotes such as 'HalfCheetah-v4'")
     if ":" not in env_id and env_id not in gymnasium.registry:  # 'module:id' is imported by `make`
         nearest = difflib.get_close_matches(env_id, gymnasium.registry, n=1, cutoff=0.0)[0]
         raise ValueError(f"env_id={env_id!r} is not registered: did you mean {nearest!r}?")
@@ -49,14 +52,19 @@ def load_gymnasium(
         # Version 4 is out of date on purpose: its rewards are those of the paper.
         warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
         # render_mode only says what `render` returns; `step` renders in mode 'human' alone.
-        env = gymnasium.make(
-            env_id,
-            render_mode="rgb_array",
-            width=image_size,
-            height=image_size,
-            camera_name=camera,
-            disable_env_checker=True,
-        )
+        try:
+            env = gymnasium.make(
+                env_id,
+                render_mode="rgb_array",
+                width=image_size,
+                height=image_size,
+                camera_name=camera,
+                disable_env_checker=True,
+            )
+        except (ImportError, TypeError, gymnasium.error.Error) as error:
+            # No such module; arguments that only MuJoCo tasks have; a version for another MuJoCo package.
+            reason = str(error).rstrip(".")
+            raise ValueError(f"env_id={env_id!r}: {reason}; expected a MuJoCo task such as 'HalfCheetah-v4'") from error
     model = env.unwrapped.model  # type: ignore[attr-defined]
     names = rendering.camera_names(model)
     if camera is not None and camera not in names:
@@ -69,6 +77,7 @@ def load_gymnasium(
         base.render,
         task_name=env_id,
         control_time_step=env.unwrapped.dt,  # type: ignore[attr-defined]
+        episode_control_steps=None if env.spec is None else env.spec.max_episode_steps,
         action_repeat=action_repeat,
         observations=observations,
         image_size=image_size,

@@ -6,6 +6,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.latent_models import base, heads, two_layer
+from slac_tf.utils import checks
 
 
 @gin.configurable
@@ -74,7 +75,9 @@ class VAEModel(base.LatentModel):
         hidden_sizes: Sequence[int] = (256, 256),
         name: str = "vae_model",
     ):
-        """Constructor; arguments as `two_layer.TwoLayerModel`'s."""
+        """Constructor; arguments and errors as `two_layer.TwoLayerModel`'s."""
+        checks.counts("VAEModel", z1_size=z1_size, z2_size=z2_size, base_depth=base_depth)
+        checks.sizes("VAEModel", hidden_sizes=hidden_sizes)
         super().__init__(
             layer_sizes={"z1": z1_size, "z2": z2_size},
             kl_layers=("z1",),
@@ -138,7 +141,12 @@ class SimpleFilteringModel(base.LatentModel):
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of every head.
             name: Name.
+
+        Raises:
+            ValueError: If a size is no positive integer.
         """
+        checks.counts("SimpleFilteringModel", z_size=z_size, base_depth=base_depth)
+        checks.sizes("SimpleFilteringModel", hidden_sizes=hidden_sizes)
         super().__init__(
             layer_sizes={"z": z_size},
             kl_layers=("z",),

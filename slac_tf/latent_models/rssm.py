@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from slac_tf.latent_models import base, heads
 from slac_tf.networks import planet_conv
+from slac_tf.utils import checks
 
 
 @gin.configurable
@@ -50,7 +51,13 @@ class RSSM(base.LatentModel):
             reward_hidden_sizes: Hidden layers of the reward model, which is SLAC's.
             free_nats: KL of a step below which it costs nothing.
             name: Name.
+
+        Raises:
+            ValueError: If a size is no positive integer.
         """
+        checks.counts("RSSM", h_size=h_size, s_size=s_size, base_depth=base_depth)
+        checks.sizes("RSSM", hidden_sizes=hidden_sizes, reward_hidden_sizes=reward_hidden_sizes)
+        checks.not_negative("RSSM", free_nats=free_nats)
         super().__init__(
             layer_sizes={"h": h_size, "s": s_size},
             kl_layers=("s",),

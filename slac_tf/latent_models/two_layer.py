@@ -6,6 +6,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.latent_models import base, heads
+from slac_tf.utils import checks
 
 
 @gin.configurable
@@ -46,7 +47,13 @@ class TwoLayerModel(base.LatentModel):
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of every head.
             name: Name.
+
+        Raises:
+            ValueError: If a size is no positive integer.
         """
+        where = type(self).__name__  # an ablation's own name
+        checks.counts(where, z1_size=z1_size, z2_size=z2_size, base_depth=base_depth)
+        checks.sizes(where, hidden_sizes=hidden_sizes)
         super().__init__(
             layer_sizes={"z1": z1_size, "z2": z2_size},
             kl_layers=("z1",),

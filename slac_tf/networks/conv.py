@@ -33,7 +33,7 @@ def build_convolution_policy(dtype: str = "float32") -> tf.keras.mixed_precision
         ValueError: If `dtype` is another.
     """
     policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-    if dtype not in policies:
+    if not isinstance(dtype, str) or dtype not in policies:
         raise ValueError(f"build_convolution_policy.dtype: {dtype!r}, expected one of {sorted(policies)}")
     return tf.keras.mixed_precision.Policy(policies[dtype])
 

@@ -6,7 +6,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.networks import conv
-from slac_tf.utils import images
+from slac_tf.utils import checks, images
 
 
 class FrameEncoder(Protocol):
@@ -58,7 +58,11 @@ def build_slac_encoder(base_depth: int = 32) -> conv.Encoder:
 
     Returns:
         The encoder.
+
+    Raises:
+        ValueError: If the depth is no positive integer.
     """
+    checks.counts("build_slac_encoder", base_depth=base_depth)
     return conv.Encoder(base_depth)
 
 
@@ -72,7 +76,11 @@ def build_strided_encoder(base_depth: int = 32, channels: int = 3) -> Convolutio
 
     Returns:
         The encoder.
+
+    Raises:
+        ValueError: If the depth is no positive integer.
     """
+    checks.counts("build_strided_encoder", base_depth=base_depth)
     layers = _convolutions([(4, 2)] * 3, base_depth, "same", tf.nn.relu)
     return ConvolutionStack(layers, channels, name="strided_encoder")
 
@@ -87,7 +95,11 @@ def build_control_suite_encoder(base_depth: int = 32, channels: int = 3) -> Conv
 
     Returns:
         The encoder.
+
+    Raises:
+        ValueError: If the depth is no positive integer.
     """
+    checks.counts("build_control_suite_encoder", base_depth=base_depth)
     layers = _convolutions([(3, 2), (3, 1)], base_depth, "valid", tf.nn.elu)
     return ConvolutionStack(layers, channels, name="control_suite_encoder")
 
@@ -102,7 +114,11 @@ def build_max_pool_encoder(base_depth: int = 32, channels: int = 3) -> Convoluti
 
     Returns:
         The encoder.
+
+    Raises:
+        ValueError: If the depth is no positive integer.
     """
+    checks.counts("build_max_pool_encoder", base_depth=base_depth)
     layers = []
     for convolution in _convolutions([(3, 1)] * 2, base_depth, "same", tf.nn.relu):
         layers += [convolution, tf.keras.layers.MaxPool2D(2, 2, dtype=convolution.dtype_policy)]

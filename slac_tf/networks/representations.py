@@ -10,7 +10,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.networks import conv, encoders
-from slac_tf.utils import masks
+from slac_tf.utils import checks, masks
 
 
 class FeatureHistory(tf.Module):
@@ -142,10 +142,11 @@ class FrameFeatures(tf.Module):
             name: Name.
 
         Raises:
-            ValueError: If `length` is not positive.
+            ValueError: If `length` is no positive integer or `encoder` no reference.
         """
         super().__init__(name=name)
-        _check_length("FrameFeatures", length)
+        checks.counts("FrameFeatures", length=length)
+        checks.references("FrameFeatures", encoder=encoder)
         self.length = length
         self._encoder = encoder()
         self.size = length * self._encoder.feature_size
@@ -183,10 +184,11 @@ class StackedFrames(tf.Module):
             name: Name.
 
         Raises:
-            ValueError: If `length` is not positive.
+            ValueError: If `length` is no positive integer or `encoder` no reference.
         """
         super().__init__(name=name)
-        _check_length("StackedFrames", length)
+        checks.counts("StackedFrames", length=length)
+        checks.references("StackedFrames", encoder=encoder)
         self.length = length
         self._encoder = encoder(channels=3 * length)
         self.size = self._encoder.feature_size
@@ -252,8 +254,3 @@ def at(
     """
     steps = masks.history_steps(step_types, step, representation.length)
     return representation(tf.gather(observations[representation.observation], steps, axis=1, batch_dims=1))
-
-
-def _check_length(name: str, length: int) -> None:
-    if not isinstance(length, int) or length < 1:
-        raise ValueError(f"{name}.length: {length!r}, expected an integer of at least 1")

@@ -1,8 +1,10 @@
 """Settings of the training loop, checked."""
 
+import math
 from typing import NamedTuple
 
 from slac_tf import types
+from slac_tf.environments import pixels
 
 
 class Settings(NamedTuple):
@@ -47,9 +49,35 @@ def check(settings: Settings) -> None:
         if isinstance(value, bool) or not isinstance(value, kinds):
             wanted = "a number" if name in _MAY_BE_FRACTIONS else "an integer"
             raise ValueError(f"train_eval.{name}: {value!r}, expected {wanted} (without quotes)")
+        if not math.isfinite(value):
+            raise ValueError(f"train_eval.{name}: {value}, expected a finite number")
         if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
             wanted = "at least 0" if name in _MAY_BE_ZERO else "more than 0"
             raise ValueError(f"train_eval.{name}: {value}, expected {wanted}")
+
+
+def check_sequences(settings: Settings, built: types.BuiltAgent, environment: pixels.PixelEnvironment) -> None:
+    """Checks that episodes hold the agent's sequences, and replay a batch of them.
+
+    Args:
+        settings: The settings.
+        built: The agent.
+        environment: The environment that it acts in.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    episode = environment.episode_agent_steps
+    if episode is not None and built.sequence_length > episode:
+        raise ValueError(
+            f"sequence_length: {built.sequence_length} agent steps, expected at most {episode}, an episode of "
+            f"{environment.task_name} at action repeat {environment.action_repeat}"
+        )
+    if settings.replay_capacity < built.batch_size:
+        raise ValueError(
+            f"train_eval.replay_capacity: {settings.replay_capacity} sequences, expected at least batch_size "
+            f"{built.batch_size}"
+        )
 
 
 def check_initial_data(settings: Settings, built: types.BuiltAgent) -> None:

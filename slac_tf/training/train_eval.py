@@ -14,6 +14,7 @@ from slac_tf.replay import sequence_replay
 from slac_tf.training import checkpoints, evaluation, failures, metrics, resources, run_dir, storage, transfer
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
+from slac_tf.utils import checks
 
 _EVAL_SEED_OFFSET = 1_000_003
 
@@ -108,6 +109,10 @@ def train_eval(
         replay_reachable_from_network=replay_reachable_from_network,
     )
     settings_lib.check(settings)
+    checks.references("train_eval", load_environment=load_environment, build_agent=build_agent)
+    checks.booleans("train_eval", xla=xla, init_encoder_only=init_encoder_only, freeze_initialized=freeze_initialized)
+    if init_model_from is not None and not isinstance(init_model_from, str):
+        raise ValueError(f"train_eval.init_model_from: {init_model_from!r}, expected a run's directory, in quotes")
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     if xla:
@@ -124,16 +129,18 @@ def train_eval(
         tensor_spec.from_spec(environment.action_spec()),
         tf.Variable(0, dtype=tf.int64, trainable=False, name="train_step"),
     )
+    settings_lib.check_sequences(settings, built, environment)
     settings_lib.check_initial_data(settings, built)
     data_spec = built.agent.collect_data_spec
     memory = sequence_replay.check_memory(data_spec, replay_capacity)
     transferred = None
     if init_model_from is None:
-        if init_encoder_only or freeze_initialized:
-            raise ValueError(
-                "train_eval.init_encoder_only and .freeze_initialized say what to do with train_eval.init_model_from, "
-                "which is not bound: bind it to a run's directory"
-            )
+        for name, value in (("init_encoder_only", init_encoder_only), ("freeze_initialized", freeze_initialized)):
+            if value:
+                raise ValueError(
+                    f"train_eval.{name}: True, expected False where no train_eval.init_model_from is bound: "
+                    "bind that to a run's directory"
+                )
     else:
         source = pathlib.Path(init_model_from).expanduser()
         transferred = transfer.start_from(

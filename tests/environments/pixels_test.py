@@ -62,6 +62,19 @@ def wrap(base, **kwargs):
     return pixels.PixelEnvironment(base, base.render, control_time_step=0.1, **kwargs)
 
 
+@pytest.mark.parametrize(
+    "control_steps, action_repeat, agent_steps", [(6, 1, 6), (6, 2, 3), (5, 2, 3), (5, 8, 1), (None, 2, None)]
+)
+def test_agent_steps_of_an_episode(control_steps, action_repeat, agent_steps):
+    base = CountingEnv(length=control_steps or 3)
+    env = wrap(base, action_repeat=action_repeat, episode_control_steps=control_steps)
+    assert env.episode_agent_steps == agent_steps
+    if control_steps:
+        env.reset()
+        steps = [env.step(ACTION) for _ in range(agent_steps)]
+        assert [step.is_last() for step in steps] == [False] * (agent_steps - 1) + [True]
+
+
 def test_action_repeat_sums_rewards_and_stops_at_the_end():
     env = wrap(CountingEnv(length=5), action_repeat=2)
     steps = [env.reset()] + [env.step(ACTION) for _ in range(4)]

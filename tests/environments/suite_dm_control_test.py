@@ -72,6 +72,10 @@ def test_time_limit_has_discount_one_and_termination_zero():
     assert float(step.discount) == 0.0
 
 
+def test_agent_steps_of_an_episode(load):
+    assert load("cheetah", "run", action_repeat=4, **FAST).episode_agent_steps == 250
+
+
 def test_the_seed_decides_the_first_frame(load):
     first, same, other = (load("walker", "walk", seed=seed, **FAST).reset().observation for seed in (3, 3, 4))
     np.testing.assert_array_equal(first["pixels"], same["pixels"])

@@ -50,6 +50,16 @@ def test_a_time_limit_has_discount_one():
     assert [(bool(step.is_last()), float(step.discount)) for step in steps] == [(0, 1.0), (0, 1.0), (1, 1.0)]
 
 
+def test_agent_steps_of_an_episode(load):
+    assert load("Hopper-v4", action_repeat=2, **FAST).episode_agent_steps == 500
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Hopper-v3", "no_such_module:Hopper-v4", 4, None])
+def test_what_is_no_mujoco_task_is_named(env_id):
+    with pytest.raises(ValueError, match=rf"env_id={env_id!r}: .*expected .*'HalfCheetah-v4'"):
+        suite_gymnasium.load_gymnasium(env_id)
+
+
 def test_no_warning_that_v4_is_out_of_date(load):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

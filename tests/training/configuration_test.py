@@ -170,9 +170,41 @@ def test_bindings_that_nothing_reads(write):
         configuration.check_used([*used, *useless])
 
 
-def test_macros_and_imports_are_not_asked_for_an_effect():
+def test_macros_that_nothing_reads():
+    bindings = ["NUMBER = 2", "MISSPELT_NUMBR = 3", "reads.number = %NUMBER", "import slac_tf.training.train_eval"]
+    configuration.load([], bindings)
+    assert reads() == 2
+    assert configuration.unused(bindings) == ["MISSPELT_NUMBR = 3"]
+    with pytest.raises(configuration.ConfigurationError, match="nothing uses the macro NUMBR, expected NUMBER"):
+        configuration.check_used(["NUMBR = 3"])
+
+
+def test_imports_are_not_asked_for_an_effect():
     configuration.load([], [])
-    configuration.check_used(["RENDER_QUALITY = 'fast'", "import slac_tf.training.train_eval"])
+    configuration.check_used(["import slac_tf.training.train_eval"])
+
+
+@pytest.mark.parametrize(
+    "message, place",
+    [
+        ("reads.number: 3, expected more", "a.gin, line 2"),
+        ("number=3: expected more", "a.gin, line 2"),
+        ("other: 3, expected more", ""),
+        ("is_never_called.number: 3", "--gin_bindings='is_never_called.number = %MACRO'"),
+        ("set MACRO = 3", "b.gin, line 1"),
+    ],
+)
+def test_place_of_the_binding_that_an_error_names(write, tmp_path, monkeypatch, message, place):
+    monkeypatch.chdir(tmp_path)
+    write("b.gin", "MACRO = 1\nreads.number = 1\n")
+    write("a.gin", "include 'b.gin'\nreads.number = 3\n")
+    bindings = ["is_never_called.number = %MACRO"] if "never" in message else []
+    configuration.load(["a.gin"], bindings)
+    assert reads() == 3
+    if bindings:
+        place = "b.gin, line 1"  # the value stands there
+    found = configuration.describe(ValueError(message), ["a.gin"], bindings)
+    assert found == (f"{message} ({place})" if place else message)
 
 
 def test_one_line():

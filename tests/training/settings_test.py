@@ -1,4 +1,5 @@
 import inspect
+import types as types_lib
 
 import pytest
 
@@ -77,6 +78,27 @@ def test_initial_data_hold_a_sequence():
     settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=9), built)
     with pytest.raises(ValueError, match=r"initial_collect_agent_steps: 8, expected at least 9.*sequence_length 8"):
         settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=8), built)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_not_finite(value):
+    with pytest.raises(ValueError, match=r"train_eval\.updates_per_agent_step: .*, expected a finite number"):
+        settings_lib.check(VALID._replace(updates_per_agent_step=value))
+
+
+def test_an_episode_holds_a_sequence_and_replay_a_batch():
+    built = types.BuiltAgent(None, {}, sequence_length=8, batch_size=50, pretraining=None, report=None)
+
+    def check(episode, settings=VALID):
+        environment = types_lib.SimpleNamespace(episode_agent_steps=episode, task_name="dot", action_repeat=2)
+        settings_lib.check_sequences(settings, built, environment)
+
+    check(8)
+    check(None)  # no time limit
+    with pytest.raises(ValueError, match="sequence_length: 8 agent steps, expected at most 7, an episode of dot"):
+        check(7)
+    with pytest.raises(ValueError, match=r"replay_capacity: 49 sequences, expected at least batch_size 50"):
+        check(8, VALID._replace(replay_capacity=49))
 
 
 @pytest.mark.parametrize("name", SWITCHES)

@@ -68,22 +68,37 @@ def build_d4pg(
         The agent as the training loop wants it. Its `stochastic` policy is the exploring one.
 
     Raises:
-        ValueError: If the observation holds neither, a count is not positive, or the support or the scales
-            are empty.
+        ValueError: If the observation holds neither, a setting is of another type or out of range, or the support
+            or the scales are empty.
     """
     checks.counts(
         "build_d4pg",
         batch_size=batch_size,
         pixel_layer_size=pixel_layer_size,
+        num_atoms=num_atoms,
         num_steps=num_steps,
         target_update_period=target_update_period,
     )
-    if num_atoms < 2 or not min_value < max_value:
+    checks.references("build_d4pg", representation=representation)
+    checks.sizes("build_d4pg", actor_hidden_sizes=actor_hidden_sizes, critic_hidden_sizes=critic_hidden_sizes)
+    checks.not_negative(
+        "build_d4pg", critic_learning_rate=critic_learning_rate, actor_learning_rate=actor_learning_rate
+    )
+    checks.positive("build_d4pg", clip_norm=clip_norm)
+    checks.fractions("build_d4pg", gamma=gamma, importance_exponent=importance_exponent)
+    if priority_exponent is not None:
+        checks.not_negative("build_d4pg", priority_exponent=priority_exponent)
+    checks.numbers("build_d4pg", min_value=min_value, max_value=max_value)
+    if num_atoms < 2:
+        raise ValueError(f"build_d4pg.num_atoms: {num_atoms}, expected at least 2")
+    if not min_value < max_value:
+        raise ValueError(f"build_d4pg.max_value: {max_value}, expected more than min_value {min_value}")
+    if not isinstance(exploration_scales, (tuple, list)) or not exploration_scales:
         raise ValueError(
-            f"build_d4pg: {num_atoms} atoms from {min_value} to {max_value}, expected at least 2 on a rising support"
+            f"build_d4pg.exploration_scales: {exploration_scales!r}, expected at least one standard deviation"
         )
-    if not exploration_scales:
-        raise ValueError("build_d4pg.exploration_scales: empty, expected at least one standard deviation")
+    for scale in exploration_scales:
+        checks.not_negative("build_d4pg", exploration_scales=scale)
     support = tf.linspace(float(min_value), float(max_value), num_atoms)
 
     def make() -> networks.D4pgNetworks:

@@ -65,7 +65,7 @@ def build_mpo(
         The agent as the training loop wants it.
 
     Raises:
-        ValueError: If the observation holds neither, or a count is not positive.
+        ValueError: If the observation holds neither, or a setting is of another type or out of range.
     """
     checks.counts(
         "build_mpo",
@@ -75,6 +75,18 @@ def build_mpo(
         num_steps=num_steps,
         target_update_period=target_update_period,
     )
+    checks.references("build_mpo", representation=representation)
+    checks.sizes("build_mpo", actor_hidden_sizes=actor_hidden_sizes, critic_hidden_sizes=critic_hidden_sizes)
+    checks.not_negative(
+        "build_mpo",
+        critic_learning_rate=critic_learning_rate,
+        actor_learning_rate=actor_learning_rate,
+        dual_learning_rate=dual_learning_rate,
+    )
+    checks.positive(
+        "build_mpo", clip_norm=clip_norm, epsilon=epsilon, epsilon_mean=epsilon_mean, epsilon_std=epsilon_std
+    )
+    checks.fractions("build_mpo", gamma=gamma)
 
     def make() -> networks.MpoNetworks:
         seen = representations.represent(time_step_spec.observation, representation)

@@ -13,7 +13,7 @@ from slac_tf.agents.sac import agent as sac_agent
 from slac_tf.agents.sac import networks
 from slac_tf.networks import representations
 from slac_tf.policies import representation_policy
-from slac_tf.utils import optimizers
+from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
@@ -54,8 +54,23 @@ def build_sac_pixels(
         The agent as the training loop wants it.
 
     Raises:
-        ValueError: If the observation holds neither.
+        ValueError: If the observation holds neither, or a setting is of another type or out of range.
     """
+    checks.references("build_sac_pixels", representation=representation)
+    _check(
+        "build_sac_pixels",
+        batch_size=batch_size,
+        hidden_sizes=hidden_sizes,
+        learning_rates={
+            "critic_learning_rate": critic_learning_rate,
+            "actor_learning_rate": actor_learning_rate,
+            "alpha_learning_rate": alpha_learning_rate,
+        },
+        gamma=gamma,
+        target_update_tau=target_update_tau,
+        initial_alpha=initial_alpha,
+        target_entropy=target_entropy,
+    )
     action_size = action_spec.shape.num_elements()
     seen = representations.represent(time_step_spec.observation, representation)
     nets = networks.make_pixel_networks(seen, action_size, hidden_sizes)
@@ -115,8 +130,23 @@ def build_sac_state(
         The agent as the training loop wants it.
 
     Raises:
-        ValueError: If the observation holds anything but the state.
+        ValueError: If the observation holds anything but the state, or a setting is of another type or out of
+            range.
     """
+    _check(
+        "build_sac_state",
+        batch_size=batch_size,
+        hidden_sizes=hidden_sizes,
+        learning_rates={
+            "critic_learning_rate": critic_learning_rate,
+            "actor_learning_rate": actor_learning_rate,
+            "alpha_learning_rate": alpha_learning_rate,
+        },
+        gamma=gamma,
+        target_update_tau=target_update_tau,
+        initial_alpha=initial_alpha,
+        target_entropy=target_entropy,
+    )
     if set(time_step_spec.observation) != {"state"}:
         raise ValueError(
             f"build_sac_state: observation holds {sorted(time_step_spec.observation)}, expected 'state' alone: set "
@@ -154,6 +184,26 @@ def build_sac_state(
         nets.actor.variables,
     )
     return types.BuiltAgent(agent=agent, policies=policies, sequence_length=1, batch_size=batch_size)
+
+
+def _check(
+    where: str,
+    *,
+    batch_size: int,
+    hidden_sizes: Sequence[int],
+    learning_rates: Mapping[str, float],
+    gamma: float,
+    target_update_tau: float,
+    initial_alpha: float,
+    target_entropy: Optional[float],
+) -> None:
+    checks.counts(where, batch_size=batch_size)
+    checks.sizes(where, hidden_sizes=hidden_sizes)
+    checks.not_negative(where, **learning_rates)
+    checks.fractions(where, gamma=gamma, target_update_tau=target_update_tau)
+    checks.positive(where, initial_alpha=initial_alpha)
+    if target_entropy is not None:
+        checks.numbers(where, target_entropy=target_entropy)
 
 
 def _policies(

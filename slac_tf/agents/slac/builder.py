@@ -13,7 +13,7 @@ from slac_tf.agents.slac import networks
 from slac_tf.latent_models import base
 from slac_tf.networks import conv
 from slac_tf.policies import history_policy
-from slac_tf.utils import optimizers
+from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
@@ -66,8 +66,26 @@ def build_slac(
         The agent as the training loop wants it.
 
     Raises:
-        ValueError: If the observation has no `'pixels'`, or sizes do not fit each other.
+        ValueError: If the observation has no `'pixels'`, a setting is of another type or out of range, or sizes do not
+            fit each other.
     """
+    checks.references("build_slac", latent_model=latent_model)
+    checks.counts(
+        "build_slac", sequence_length=sequence_length, batch_size=batch_size, model_batch_size=model_batch_size
+    )
+    checks.sizes("build_slac", hidden_sizes=hidden_sizes)
+    checks.not_negative(
+        "build_slac",
+        model_learning_rate=model_learning_rate,
+        critic_learning_rate=critic_learning_rate,
+        actor_learning_rate=actor_learning_rate,
+        alpha_learning_rate=alpha_learning_rate,
+    )
+    checks.fractions("build_slac", gamma=gamma, target_update_tau=target_update_tau)
+    checks.positive("build_slac", decoder_variance=decoder_variance, initial_alpha=initial_alpha)
+    if target_entropy is not None:
+        checks.numbers("build_slac", target_entropy=target_entropy)
+    checks.booleans("build_slac", actor_loss_on_next_step=actor_loss_on_next_step)
     if "pixels" not in time_step_spec.observation:
         raise ValueError(
             f"build_slac: observation holds {sorted(time_step_spec.observation)}, expected 'pixels': "
@@ -79,11 +97,12 @@ def build_slac(
             f"build_slac: frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64"
         )
     history_length = sequence_length if history_length is None else history_length
-    if not 1 <= history_length <= sequence_length:
+    checks.counts("build_slac", history_length=history_length)
+    if history_length > sequence_length:
         raise ValueError(
             f"build_slac.history_length: {history_length}, expected 1 to sequence_length {sequence_length}"
         )
-    if not 1 <= model_batch_size <= batch_size:
+    if model_batch_size > batch_size:
         raise ValueError(f"build_slac.model_batch_size: {model_batch_size}, expected 1 to batch_size {batch_size}")
     action_size = action_spec.shape.num_elements()
     nets = networks.make_networks(latent_model(action_size=action_size), action_size, history_length, hidden_sizes)

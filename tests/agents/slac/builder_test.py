@@ -72,9 +72,9 @@ def test_history_length(history_length, expected):
     ("settings", "message"),
     [
         ({"history_length": 3}, "build_slac.history_length: 3, expected 1 to sequence_length 2"),
-        ({"history_length": 0}, "build_slac.history_length: 0, expected 1"),
+        ({"history_length": 0}, "build_slac.history_length: 0, expected an integer of at least 1"),
         ({"model_batch_size": 5}, "build_slac.model_batch_size: 5, expected 1 to batch_size 4"),
-        ({"model_batch_size": 0}, "build_slac.model_batch_size: 0, expected 1"),
+        ({"model_batch_size": 0}, "build_slac.model_batch_size: 0, expected an integer of at least 1"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(settings, message):
