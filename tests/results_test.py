@@ -49,3 +49,12 @@ def test_the_table_of_sac_from_state_says_what_was_measured():
             returns.append(float(evaluations[env_steps.replace(",", "")]["AverageReturnEvalPolicy"]))
             assert stated == f"{returns[-1]:.0f}"
         assert cells[3] == f"{statistics.mean(returns):.0f} ± {statistics.stdev(returns):.0f}"
+
+
+def test_the_table_of_bfloat16_says_what_was_measured():
+    directory = ROOT / "results" / "quickstart"
+    text = (directory / "README.md").read_text()
+    for name, folder in (("float32", "float32_later"), ("bfloat16", "bfloat16")):
+        with (directory / folder / "seed0" / "eval.csv").open(newline="") as file:
+            returns = [float(row["AverageReturnEvalPolicy"]) for row in csv.DictReader(file)]
+        assert f"| {name}, stochastic policy | " + " | ".join(f"{value:.1f}" for value in returns) + " |" in text
