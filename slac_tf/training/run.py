@@ -238,6 +238,7 @@ class Run:
             "files": self._metrics.state(),
         }
         place = self._saver.save(self._counters.agent_step, state, self._replay)
+        resources.give_back_freed_memory()
         self._last_checkpoint = time.monotonic()
         logging.info("checkpoint %s, %.1f s", place, self._last_checkpoint - begin)
         return place

@@ -19,3 +19,13 @@ def test_used(tmp_path):
     assert during["open_files"] == before["open_files"] + 2
     assert during["threads"] == before["threads"] + 1
     assert during["rss_bytes"] - before["rss_bytes"] > 0.9 * memory.nbytes
+
+
+def test_freed_memory_is_given_back():
+    pieces = [bytes(10_000) for _ in range(20_000)]  # 200 MB, each too small for a mapping of its own
+    kept = pieces[::100]
+    full = resources.used()["rss_bytes"]
+    del pieces
+    resources.give_back_freed_memory()
+    assert resources.used()["rss_bytes"] < full - 100e6
+    assert len(kept) == 200
