@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+import random
 import subprocess
 import time
 from typing import Dict, NamedTuple, Sequence, Union
@@ -207,8 +208,12 @@ def test_one_line(command, tmp_path, monkeypatch, name):
 
 
 @pytest.mark.expensive
-@pytest.mark.timeout(3600)
-def test_every_row_as_a_user_runs_it(tmp_path):
+def test_rows_as_a_user_runs_them(tmp_path):
+    """A process for each of some rows, others each time: a process takes seconds to import what it needs."""
+    seed = random.randrange(10**6)
+    print(f"random.Random({seed})")
+    names = [name for name, case in CASES.items() if not (case.unreadable and os.geteuid() == 0)]
+    names = random.Random(seed).sample(names, 16)
     took, wrong = {}, []
 
     def run(name):
@@ -226,7 +231,7 @@ def test_every_row_as_a_user_runs_it(tmp_path):
             wrong.append(f"{name}: {error}")
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, [name for name, case in CASES.items() if not (case.unreadable and os.geteuid() == 0)]))
+        list(pool.map(run, names))
     slowest = max(took, key=took.get)
     print(f"\n{len(took)} rows, the slowest is {slowest}: {took[slowest]:.1f} s")
     assert not wrong, "\n".join(wrong)
