@@ -155,8 +155,11 @@ class SequenceReplay:
 
     @property
     def size(self) -> int:
-        """Windows held."""
-        return self._client.server_info()[_TABLE].current_size
+        """Windows held; asking raises ReplayError where the server is gone."""
+        try:
+            return self._client.server_info()[_TABLE].current_size
+        except RuntimeError as error:
+            raise ReplayError(f"the replay server is gone ({error})") from error
 
     def add(self, step: trajectory_lib.Trajectory) -> None:
         """Appends one step, and the window that it completes.

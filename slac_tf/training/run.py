@@ -217,6 +217,7 @@ class Run:
         returns = self._evaluator.evaluate(self._position(), self._replay, lambda: bool(self._stop))
         if returns is not None:
             count.last_eval = {"agent_step": count.agent_step, **returns}
+        resources.give_back_freed_memory()
 
     def _checkpoint_if_due(self) -> None:
         if time.monotonic() - self._last_checkpoint >= self._settings.checkpoint_interval_seconds:
