@@ -1,6 +1,6 @@
 # docker build -t slac_tf .
 # docker run --rm -v "$PWD/logs:/slac_tf/logs" slac_tf --gin_file=gin_configs/quickstart.gin
-FROM --platform=linux/amd64 python:3.11-slim-bookworm
+FROM --platform=linux/amd64 python:3.10-slim-bookworm
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends git libegl1 libgl1 libosmesa6 make \

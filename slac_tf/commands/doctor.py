@@ -87,7 +87,7 @@ def check_packages(lock: pathlib.Path) -> str:
         more = f"; and {len(wrong) - _MISMATCHES_SHOWN} more" if len(wrong) > _MISMATCHES_SHOWN else ""
         raise CheckError(
             f"{len(wrong)} of {count} differ from {lock.name}: {'; '.join(wrong[:_MISMATCHES_SHOWN])}{more}",
-            f"{_PIP} --require-hashes -r {lock}",
+            f"{_PIP} --no-deps --require-hashes -r {lock}",
         )
     return f"all {count} as in {lock.name}"
 

@@ -27,7 +27,7 @@ def layer_state(loc: tf.Tensor, scale: tf.Tensor, given: Optional[tf.Tensor] = N
     Returns:
         The state.
     """
-    sample = loc + scale * tf.random.normal(tf.shape(loc)) if given is None else given
+    sample = loc + scale * _noise(tf.shape(loc)) if given is None else given
     return {"loc": loc, "scale": scale, "sample": sample}
 
 
@@ -111,3 +111,9 @@ class DeterministicHead(_FixedScaleHead):
 
     def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
         super().__init__(0.0, input_size, output_size, hidden_sizes, name)
+
+
+def _noise(shape: tf.Tensor) -> tf.Tensor:
+    # In eager mode TensorFlow builds a kernel of 43 kB for each draw without a seed, and keeps it; draws with one
+    # seed share a kernel and go on in its sequence. In a graph they would all be the same.
+    return tf.random.normal(shape, seed=0 if tf.executing_eagerly() else None)

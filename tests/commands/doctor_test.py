@@ -79,7 +79,7 @@ def test_packages_that_differ(line, tmp_path):
     numpy = importlib.metadata.version("numpy")
     assert f"5 of 5 differ from requirements.lock: numpy {numpy}, expected ==0.1; no-such-package not installed" in text
     assert "absl-py" in text and "six" not in text and "and 2 more" in text
-    assert text.endswith(f"-m pip install --require-hashes -r {lock}")
+    assert text.endswith(f"-m pip install --no-deps --require-hashes -r {lock}")
 
 
 def test_packages_without_a_lock(line, tmp_path):

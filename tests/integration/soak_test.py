@@ -16,7 +16,7 @@ def test_nothing_grows(tmp_path):
     more = (
         "train_eval.replay_capacity = 200",  # full before the middle
         "train_eval.updates_per_agent_step = 1",
-        "train_eval.eval_interval_env_steps = 200",
+        "train_eval.eval_interval_env_steps = 400",
         "train_eval.checkpoint_interval_seconds = 10",
     )
     with Process(root, tmp_path, more=more) as process:

@@ -1,5 +1,8 @@
+import functools
+
 import fakes
 import numpy as np
+import psutil
 import tensorflow as tf
 
 from slac_tf.latent_models import heads
@@ -39,3 +42,22 @@ def test_standard_normal():
     np.testing.assert_array_equal(state["scale"], np.ones((2, 3, 4)))
     assert state["sample"].shape == (2, 3, 4)
     assert np.any(state["sample"] != 0)
+
+
+def test_draws_differ():
+    def draw():
+        return [heads.standard_normal(tf.constant([2]), 3)["sample"] for _ in range(3)]
+
+    samples = np.array([*draw(), *draw(), *tf.function(draw)()])
+    assert len(np.unique(samples)) == samples.size
+
+
+def test_eager_draws_keep_no_memory():
+    draw = functools.partial(heads.standard_normal, tf.constant([2]), 3)
+    process = psutil.Process()
+    tf.random.set_seed(1)  # as a run does
+    draw()
+    before = process.memory_info().rss
+    for _ in range(500):
+        draw()
+    assert process.memory_info().rss - before < 2**22  # a kernel for each would take 20 MiB

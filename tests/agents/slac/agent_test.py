@@ -6,6 +6,7 @@ from fakes import FIRST, LAST, MID
 from tf_agents.train import learner
 
 from slac_tf.agents.slac import agent as slac_agent
+from slac_tf.latent_models import heads
 
 LEARNING_RATES = {"model": 1e-2, "critic": 3e-3, "actor": 3e-3, "alpha": 3e-3}
 TAU = 0.25
@@ -32,7 +33,7 @@ def eagerly():
 @pytest.fixture
 def no_noise(monkeypatch):
     """Latents are their means (TensorFlow Probability draws the actions from another function)."""
-    monkeypatch.setattr(tf.random, "normal", tf.zeros)
+    monkeypatch.setattr(heads, "_noise", tf.zeros)
 
 
 def groups(agent):
