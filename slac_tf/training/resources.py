@@ -1,7 +1,6 @@
 """What a run takes of its machine."""
 
 import ctypes
-import gc
 import os
 import resource
 from typing import Dict
@@ -18,11 +17,7 @@ _COPIES_OF_A_BATCH = 7  # as float32: batches ahead, activations, gradients
 
 
 def give_back_freed_memory() -> None:
-    """Frees graphs that refer to themselves, which Python would find much later, and what glibc keeps in pieces.
-
-    For use after evaluations and checkpoints, which leave much of both.
-    """
-    gc.collect()
+    """Gives the system what glibc keeps in pieces; for use after evaluations and checkpoints, which leave much."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,5 +1,6 @@
 """One run from its first step to its last, whichever the agent is."""
 
+import gc
 import math
 import pathlib
 import random
@@ -217,6 +218,7 @@ class Run:
         returns = self._evaluator.evaluate(self._position(), self._replay, lambda: bool(self._stop))
         if returns is not None:
             count.last_eval = {"agent_step": count.agent_step, **returns}
+        gc.collect()  # datasets and graphs refer to themselves; Python would find them much later
         resources.give_back_freed_memory()
 
     def _checkpoint_if_due(self) -> None:
