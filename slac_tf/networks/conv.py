@@ -68,13 +68,13 @@ class Encoder(tf.Module):
         policy = build_convolution_policy()
         conv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
         self._convolutions = [
-            convolution_layers.FrameConv2D(base_depth, 5, **conv),
-            tf.keras.layers.Conv2D(2 * base_depth, 3, **conv),
-            tf.keras.layers.Conv2D(4 * base_depth, 3, **conv),
+            convolution_layers.Conv2D(base_depth, 5, **conv),
+            convolution_layers.Conv2D(2 * base_depth, 3, **conv),
+            convolution_layers.Conv2D(4 * base_depth, 3, **conv),
             convolution_layers.SmallMapConv2D(8 * base_depth, activation=leaky_relu, dtype=policy),
         ]
         fan = 16 * 8 * base_depth
-        self._last = tf.keras.layers.Dense(
+        self._last = convolution_layers.Dense(
             self.feature_size, activation=leaky_relu, kernel_initializer=_glorot_uniform(fan, fan), dtype=policy
         )
         self(tf.zeros([1, IMAGE_SIZE, IMAGE_SIZE, 3]))
@@ -118,8 +118,8 @@ class Decoder(tf.Module):
         deconv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
         self._deconvolutions = [
             convolution_layers.SmallMapConv2DTranspose(4 * base_depth, activation=leaky_relu, dtype=policy),
-            tf.keras.layers.Conv2DTranspose(2 * base_depth, 3, **deconv),
-            tf.keras.layers.Conv2DTranspose(base_depth, 3, **deconv),
+            convolution_layers.Conv2DTranspose(2 * base_depth, 3, **deconv),
+            convolution_layers.Conv2DTranspose(base_depth, 3, **deconv),
             convolution_layers.FewChannelsConv2DTranspose(3, activation=leaky_relu, dtype=policy),
         ]
         self(tf.zeros([1, latent_size]))

@@ -5,7 +5,7 @@ from typing import Callable, Protocol, Sequence, Tuple
 import gin
 import tensorflow as tf
 
-from slac_tf.networks import conv
+from slac_tf.networks import conv, convolution_layers
 from slac_tf.utils import checks, images
 
 
@@ -131,6 +131,6 @@ def _convolutions(
     """A layer for each pair of kernel size and stride."""
     policy = conv.build_convolution_policy()
     return [
-        tf.keras.layers.Conv2D(depth, kernel, strides=stride, padding=padding, activation=activation, dtype=policy)
+        convolution_layers.Conv2D(depth, kernel, strides=stride, padding=padding, activation=activation, dtype=policy)
         for kernel, stride in sizes
     ]

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from slac_tf.networks import conv
+from slac_tf.networks import conv, convolution_layers
 from slac_tf.utils import images
 
 
@@ -15,7 +15,7 @@ class PlanetEncoder(tf.Module):
         super().__init__(name=name)
         self.feature_size = 4 * 8 * base_depth  # a 2x2 map
         self._layers = [
-            tf.keras.layers.Conv2D(
+            convolution_layers.Conv2D(
                 factor * base_depth, 4, strides=2, activation=tf.nn.relu, dtype=conv.build_convolution_policy()
             )
             for factor in (1, 2, 4, 8)
@@ -49,7 +49,7 @@ class PlanetDecoder(tf.Module):
         super().__init__(name=name)
         policy = conv.build_convolution_policy()
         self._first = tf.keras.layers.Dense(32 * base_depth)
-        deconv = functools.partial(tf.keras.layers.Conv2DTranspose, strides=2, dtype=policy)
+        deconv = functools.partial(convolution_layers.Conv2DTranspose, strides=2, dtype=policy)
         self._layers = [
             deconv(4 * base_depth, 5, activation=tf.nn.relu),
             deconv(2 * base_depth, 5, activation=tf.nn.relu),

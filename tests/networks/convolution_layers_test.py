@@ -1,5 +1,6 @@
 """Results and gradients are those of Keras' own layers."""
 
+import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +8,26 @@ import tensorflow as tf
 from slac_tf.networks import conv, convolution_layers
 
 LAYERS = {
+    "convolution": (
+        lambda: convolution_layers.Conv2D(3, 4, strides=2, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2D(3, 4, strides=2, activation=conv.leaky_relu),
+        [(2, 8, 8, 4), (1, 5, 7, 1)],
+    ),
+    "transposed": (
+        lambda: convolution_layers.Conv2DTranspose(3, 5, strides=2, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2DTranspose(3, 5, strides=2, activation=conv.leaky_relu),
+        [(2, 4, 4, 3), (1, 1, 1, 2)],
+    ),
+    "transposed, same": (
+        lambda: convolution_layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
+        [(2, 4, 5, 3)],
+    ),
+    "dense": (
+        lambda: convolution_layers.Dense(3, activation=conv.leaky_relu),
+        lambda: tf.keras.layers.Dense(3, activation=conv.leaky_relu),
+        [(4, 5)],
+    ),
     "few channels": (
         lambda: convolution_layers.FewChannelsConv2DTranspose(3, activation=conv.leaky_relu),
         lambda: tf.keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same", activation=conv.leaky_relu),
@@ -48,7 +69,7 @@ def test_layers_computed_in_another_way_are_keras(name, shape):
 
 
 def test_bytes_give_what_floats_give():
-    layer = convolution_layers.FrameConv2D(4, 5, strides=2, padding="same", activation=tf.nn.relu)
+    layer = convolution_layers.Conv2D(4, 5, strides=2, padding="same", activation=tf.nn.relu)
     frames = np.random.RandomState(0).randint(0, 256, (2, 8, 8, 3)).astype(np.uint8)
     floats = tf.cast(frames, tf.float32) / 255.0
     usual = tf.keras.layers.Conv2D(4, 5, strides=2, padding="same", activation=tf.nn.relu)
@@ -65,3 +86,26 @@ def test_bytes_give_what_floats_give():
     for total in sums[:2]:
         for found, wanted in zip(tape.gradient(total, layer.trainable_variables), expected):
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [4, 8])
+def test_gradients_in_bfloat16_are_those_of_float32_but_for_rounding(depth):
+    results = []
+    frames = tf.cast(tf.random.stateless_uniform([24, 64, 64, 3], [0, 1], 0, 256, tf.int32), tf.uint8)
+    latents = tf.random.stateless_normal([24, 6], [2, 3])
+    weights = None
+    for dtype in ("float32", "bfloat16"):
+        gin.bind_parameter("build_convolution_policy.dtype", dtype)
+        networks = tf.Module()
+        networks.encoder, networks.decoder = conv.Encoder(depth), conv.Decoder(6, depth)
+        variables = networks.trainable_variables
+        for variable, value in zip(variables, weights or ()):
+            variable.assign(value)
+        weights = [variable.numpy() for variable in variables]
+        with tf.GradientTape() as tape:
+            # Sums over many pixels, all of one sign: as the errors of a model that does not yet draw the background.
+            loss = tf.reduce_sum(networks.decoder(latents) - 1.0) ** 2 + tf.reduce_sum(networks.encoder(frames))
+        results.append(tape.gradient(loss, variables))
+    for variable, expected, found in zip(variables, *results):
+        error = tf.norm(found - expected) / tf.norm(expected)
+        assert error < 0.05, f"{variable.name} {variable.shape}: {error}"
