@@ -6,7 +6,7 @@ the convolution routines. Their initial weights follow the convolution's fan-in 
 """
 
 import math
-from typing import Any
+from typing import Any, List
 
 import gin
 import tensorflow as tf
@@ -67,7 +67,7 @@ class Encoder(tf.Module):
         self.feature_size = 8 * base_depth
         policy = build_convolution_policy()
         conv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
-        self._convolutions = [
+        self._convolutions: List[tf.keras.layers.Layer] = [
             convolution_layers.Conv2D(base_depth, 5, **conv),
             convolution_layers.Conv2D(2 * base_depth, 3, **conv),
             convolution_layers.Conv2D(4 * base_depth, 3, **conv),
@@ -116,7 +116,7 @@ class Decoder(tf.Module):
         )
         self._first_bias = tf.Variable(tf.zeros([self._depth]), name="first_bias")  # one a channel
         deconv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
-        self._deconvolutions = [
+        self._deconvolutions: List[tf.keras.layers.Layer] = [
             convolution_layers.SmallMapConv2DTranspose(4 * base_depth, activation=leaky_relu, dtype=policy),
             convolution_layers.Conv2DTranspose(2 * base_depth, 3, **deconv),
             convolution_layers.Conv2DTranspose(base_depth, 3, **deconv),
