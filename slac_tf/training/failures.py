@@ -85,7 +85,7 @@ class Failures:
         values = {"loss": float(loss_info.loss), **{name: float(x) for name, x in loss_info.extra.items()}}
         for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):  # the sum comes last
             if not math.isfinite(value):
-                raise self._non_finite(f"{name} is {value} at {position()}, expected a finite number")
+                raise self._non_finite(f"{name} is {value} at {position()}, expected a finite number", values)
         return values
 
     def check_weights(self, variables: Sequence[tf.Variable], position: str) -> None:
@@ -124,8 +124,11 @@ class Failures:
             kept = f"no checkpoint could be written ({error}): {self._saver.kept()}"
         return EnvironmentFailedError(f"{what}; {kept}; traceback {where}")
 
-    def _non_finite(self, what: str) -> NonFiniteLossError:
-        help_ = f"{self._saver.kept()}; lower learning rates in another --root_dir may help"
+    def _non_finite(self, what: str, losses: Optional[Mapping[str, float]] = None) -> NonFiniteLossError:
+        help_ = (
+            f"{self._saver.kept()}; the same command begins again from what is kept; "
+            "should it happen there too, lower the learning rates, in another --root_dir"
+        )
         if self._batch is None:
             return NonFiniteLossError(f"{what}; {help_}")
         entries = [(name, np.asarray(value)) for name, value in named_entries(self._batch)]
@@ -135,6 +138,8 @@ class Failures:
             if not _all_finite(value) or any(part in _ON_THE_LINE for part in name.split("/"))
         ]
         table = "".join(f"  {name} {value.dtype}{list(value.shape)}: {statistics(value)}\n" for name, value in entries)
+        if losses is not None:  # which of the terms are finite tells where it began
+            table += "its losses:\n" + "".join(f"  {name} {value}\n" for name, value in losses.items())
         where = self._write_down(what, f"the last batch:\n{table}")
         try:
             write_npz(self._directory.failed_batch, dict(entries))

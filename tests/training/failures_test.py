@@ -74,6 +74,7 @@ def test_a_loss_that_is_not_finite_leaves_its_batch(made, tmp_path):
     report = (tmp_path / "failure.txt").read_text()
     assert "critic is inf at train step 3" in report
     assert "  discount float32[4, 3]: 1 to 1, mean 1\n" in report
+    assert "its losses:\n  loss 1.0\n  critic inf\n" in report
     assert {path.name for path in tmp_path.iterdir()} == {"failed_batch.npz", "failure.txt"}
 
 
