@@ -17,7 +17,8 @@ _RANDOM_STEPS, _WARM_UP, _STEPS = 400, 3, 15
 
 
 def _run(built: Any, quality: str, overlap: bool) -> Dict[str, float]:
-    gin.parse_config(f"RENDER_QUALITY = '{quality}'")
+    with gin.unlock_config():
+        gin.parse_config(f"RENDER_QUALITY = '{quality}'")
     environment = gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=0)
     with tempfile.TemporaryDirectory() as directory:
         replay = sequence_replay.SequenceReplay(
