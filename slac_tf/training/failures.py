@@ -1,5 +1,6 @@
 """How a run ends that cannot go on: one line, and in its directory all that is needed to see why."""
 
+import collections
 import collections.abc
 import io
 import math
@@ -8,7 +9,7 @@ import pathlib
 import re
 import time
 import traceback
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,7 @@ from tf_agents.agents import tf_agent
 from slac_tf.environments import pixels
 from slac_tf.training import checkpoints, run_dir
 
+_RECENT_LOSSES = 200
 _ON_THE_LINE = ("reward", "observation")  # of a batch's entries; the others only where they are not finite
 # What tf.debugging.check_numerics says, by which agents of TF-Agents stop by themselves; in a tf.function it is one
 # line of many.
@@ -49,6 +51,7 @@ class Failures:
         self._directory = directory
         self._saver = saver
         self._batch: Any = None
+        self._recent: Deque[Mapping[str, float]] = collections.deque(maxlen=_RECENT_LOSSES)
 
     def keep(self, batch: Any) -> Any:
         """Keeps a batch, in place of the one before, until its losses are known.
@@ -83,9 +86,10 @@ class Failures:
                 raise
             raise self._non_finite(f"{reason[1]} at {position()}, expected a finite number") from error
         values = {"loss": float(loss_info.loss), **{name: float(x) for name, x in loss_info.extra.items()}}
+        self._recent.append(values)
         for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):  # the sum comes last
             if not math.isfinite(value):
-                raise self._non_finite(f"{name} is {value} at {position()}, expected a finite number", values)
+                raise self._non_finite(f"{name} is {value} at {position()}, expected a finite number")
         return values
 
     def check_weights(self, variables: Sequence[tf.Variable], position: str) -> None:
@@ -124,7 +128,7 @@ class Failures:
             kept = f"no checkpoint could be written ({error}): {self._saver.kept()}"
         return EnvironmentFailedError(f"{what}; {kept}; traceback {where}")
 
-    def _non_finite(self, what: str, losses: Optional[Mapping[str, float]] = None) -> NonFiniteLossError:
+    def _non_finite(self, what: str) -> NonFiniteLossError:
         help_ = (
             f"{self._saver.kept()}; the same command begins again from what is kept; "
             "should it happen there too, lower the learning rates, in another --root_dir"
@@ -138,15 +142,21 @@ class Failures:
             if not _all_finite(value) or any(part in _ON_THE_LINE for part in name.split("/"))
         ]
         table = "".join(f"  {name} {value.dtype}{list(value.shape)}: {statistics(value)}\n" for name, value in entries)
-        if losses is not None:  # which of the terms are finite tells where it began
-            table += "its losses:\n" + "".join(f"  {name} {value}\n" for name, value in losses.items())
-        where = self._write_down(what, f"the last batch:\n{table}")
+        where = self._write_down(what, f"the last batch:\n{table}{self._recent_losses()}")
         try:
             write_npz(self._directory.failed_batch, dict(entries))
             batch = f"the batch is in {self._directory.failed_batch}"
         except OSError as error:
             batch = f"the batch could not be written ({error})"
         return NonFiniteLossError(f"{what}; {', '.join(telling)}; {batch}, statistics {where}; {help_}")
+
+    def _recent_losses(self) -> str:
+        """A table: which of the losses was the first to leave its range, and when."""
+        if not self._recent:
+            return ""
+        names = list(self._recent[-1])
+        rows = [names, *([f"{step[name]:.6g}" if name in step else "" for name in names] for step in self._recent)]
+        return f"losses of the last {len(self._recent)} steps:\n" + "".join(f"  {', '.join(row)}\n" for row in rows)
 
     def _write_down(self, what: str, details: str) -> str:
         """Appends to the run's file of failures; says where that is, or why it could not."""

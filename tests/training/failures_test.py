@@ -57,6 +57,7 @@ def test_finite_losses_are_given_as_numbers(made):
 
 
 def test_a_loss_that_is_not_finite_leaves_its_batch(made, tmp_path):
+    made.checked(losses(critic=0.5), lambda: "train step 2")
     kept = made.keep(batch(reward=1e38))
     with pytest.raises(failures.NonFiniteLossError) as caught:
         made.checked(losses(critic=np.inf), lambda: "train step 3")
@@ -74,7 +75,7 @@ def test_a_loss_that_is_not_finite_leaves_its_batch(made, tmp_path):
     report = (tmp_path / "failure.txt").read_text()
     assert "critic is inf at train step 3" in report
     assert "  discount float32[4, 3]: 1 to 1, mean 1\n" in report
-    assert "its losses:\n  loss 1.0\n  critic inf\n" in report
+    assert "losses of the last 2 steps:\n  loss, critic\n  1, 0.5\n  1, inf\n" in report
     assert {path.name for path in tmp_path.iterdir()} == {"failed_batch.npz", "failure.txt"}
 
 
