@@ -41,15 +41,19 @@ class EnvironmentFailedError(RunFailedError):
 class Failures:
     """Checks what a run computes, and makes of its troubles a line and files."""
 
-    def __init__(self, directory: run_dir.RunDir, saver: checkpoints.Checkpoints):
+    def __init__(
+        self, directory: run_dir.RunDir, saver: checkpoints.Checkpoints, variables: Callable[[], Sequence[tf.Variable]]
+    ):
         """Constructor.
 
         Args:
             directory: The run's.
             saver: The run's, for what is kept.
+            variables: Gives the agent's weights.
         """
         self._directory = directory
         self._saver = saver
+        self._variables = variables
         self._batch: Any = None
         self._recent: Deque[Mapping[str, float]] = collections.deque(maxlen=_RECENT_LOSSES)
 
@@ -92,19 +96,18 @@ class Failures:
                 raise self._non_finite(f"{name} is {value} at {position()}, expected a finite number")
         return values
 
-    def check_weights(self, variables: Sequence[tf.Variable], position: str) -> None:
+    def check_weights(self, position: str) -> None:
         """Looks at the weights, for a finite loss can have an infinite gradient.
 
         Args:
-            variables: The agent's.
             position: Where the run is.
 
         Raises:
             NonFiniteLossError: If one is not finite.
         """
-        for variable in variables:
-            if not np.all(np.isfinite(variable.numpy())):
-                raise self._non_finite(f"{variable.name} is not finite at {position}, expected finite weights")
+        bad = self._bad_weights()
+        if bad:
+            raise self._non_finite(f"{bad[0]} is not finite at {position}, expected finite weights")
 
     def environment(
         self, fault: pixels.FaultyEnvironmentError, position: str, checkpoint: Callable[[], pathlib.Path]
@@ -142,13 +145,20 @@ class Failures:
             if not _all_finite(value) or any(part in _ON_THE_LINE for part in name.split("/"))
         ]
         table = "".join(f"  {name} {value.dtype}{list(value.shape)}: {statistics(value)}\n" for name, value in entries)
-        where = self._write_down(what, f"the last batch:\n{table}{self._recent_losses()}")
+        where = self._write_down(what, f"the last batch:\n{table}{self._weights()}{self._recent_losses()}")
         try:
             write_npz(self._directory.failed_batch, dict(entries))
             batch = f"the batch is in {self._directory.failed_batch}"
         except OSError as error:
             batch = f"the batch could not be written ({error})"
         return NonFiniteLossError(f"{what}; {', '.join(telling)}; {batch}, statistics {where}; {help_}")
+
+    def _bad_weights(self) -> List[str]:
+        return [variable.name for variable in self._variables() if not _all_finite(variable.numpy())]
+
+    def _weights(self) -> str:
+        """Tells a loss that is not finite by itself from one of weights that an earlier gradient spoilt."""
+        return f"weights that are not finite: {', '.join(self._bad_weights()) or 'none'}\n"
 
     def _recent_losses(self) -> str:
         """A table: which of the losses was the first to leave its range, and when."""

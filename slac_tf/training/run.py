@@ -70,7 +70,7 @@ class Run:
         self._evaluator = evaluator
         self._metrics = writer
         self._saver = saver
-        self._failures = failures.Failures(directory, saver)
+        self._failures = failures.Failures(directory, saver, lambda: built.agent.trainable_variables)
         self._counters = counters.Counters()
         self._stop = signals.StopRequest()
         self._seconds_before = 0.0
@@ -231,7 +231,7 @@ class Run:
 
     def _checkpoint(self) -> pathlib.Path:
         begin = time.monotonic()
-        self._failures.check_weights(self._built.agent.trainable_variables, self._where())
+        self._failures.check_weights(self._where())
         state = {
             **self._position(),
             "pretrain_step": 0 if self._built.pretraining is None else int(self._built.pretraining.step),

@@ -20,8 +20,13 @@ class Saver:
 
 
 @pytest.fixture
-def made(tmp_path):
-    return failures.Failures(run_dir.RunDir(tmp_path), Saver())
+def weights():
+    return [tf.Variable([1.0], name="good")]
+
+
+@pytest.fixture
+def made(tmp_path, weights):
+    return failures.Failures(run_dir.RunDir(tmp_path), Saver(), lambda: weights)
 
 
 def batch(reward):
@@ -75,6 +80,7 @@ def test_a_loss_that_is_not_finite_leaves_its_batch(made, tmp_path):
     report = (tmp_path / "failure.txt").read_text()
     assert "critic is inf at train step 3" in report
     assert "  discount float32[4, 3]: 1 to 1, mean 1\n" in report
+    assert "weights that are not finite: none\n" in report
     assert "losses of the last 2 steps:\n  loss, critic\n  1, 0.5\n  1, inf\n" in report
     assert {path.name for path in tmp_path.iterdir()} == {"failed_batch.npz", "failure.txt"}
 
@@ -111,16 +117,17 @@ def test_another_error_of_tensorflow_stays_what_it_is(made, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_weights(made, tmp_path):
-    good, bad = tf.Variable([1.0], name="good"), tf.Variable([1.0, np.nan], name="bad")
-    made.check_weights([good], "train step 3")
+def test_weights(made, tmp_path, weights):
+    made.check_weights("train step 3")
+    weights.append(tf.Variable([1.0, np.nan], name="bad"))
     with pytest.raises(failures.NonFiniteLossError, match=r"bad:0 is not finite at train step 3, .* no checkpoint yet"):
-        made.check_weights([good, bad], "train step 3")  # nothing was sampled yet: nothing to save
+        made.check_weights("train step 3")  # nothing was sampled yet: nothing to save
     assert not list(tmp_path.iterdir())
     made.keep(batch(2.0))
     with pytest.raises(failures.NonFiniteLossError, match=r"bad:0 is not finite"):
-        made.check_weights([bad], "train step 3")
+        made.check_weights("train step 3")
     assert (tmp_path / "failed_batch.npz").exists()
+    assert "weights that are not finite: bad:0\n" in (tmp_path / "failure.txt").read_text()
 
 
 def test_a_full_disk_does_not_hide_the_loss(made, tmp_path):
@@ -140,7 +147,7 @@ def test_a_full_disk_does_not_hide_the_loss(made, tmp_path):
 
 
 def test_nor_does_a_directory_that_is_gone(tmp_path):
-    made = failures.Failures(run_dir.RunDir(tmp_path / "gone"), Saver())
+    made = failures.Failures(run_dir.RunDir(tmp_path / "gone"), Saver(), list)
     made.keep(batch(2.0))
     with pytest.raises(failures.NonFiniteLossError, match=r"critic is nan .* could not be written .* statistics above"):
         made.checked(losses(critic=np.nan), lambda: "train step 3")
