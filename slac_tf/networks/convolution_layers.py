@@ -162,7 +162,8 @@ class FewChannelsConv2DTranspose(tf.keras.layers.Conv2DTranspose):
 
     A transposed convolution is the backward pass of a convolution, whose CPU routine is slow for an image of
     three channels. The same sums are a 3x3 convolution of stride 1 that gives the four pixels of each 2x2 block as
-    channels. The gradients are taken the usual way, which is faster there.
+    channels, where bias and activation are part of TensorFlow's convolution. The gradients are taken the usual way,
+    which is faster there.
     """
 
     def __init__(self, filters: int, **kwargs: Any):
@@ -183,13 +184,13 @@ class FewChannelsConv2DTranspose(tf.keras.layers.Conv2DTranspose):
         Returns:
             `[N, 2 H, 2 W, filters]`.
         """
-        outputs = _transposed_5x5(inputs, tf.convert_to_tensor(self.kernel))
-        return self.activation(_add_bias(outputs, self.bias))
+        blocks = _transposed_5x5(inputs, tf.convert_to_tensor(self.kernel))
+        return _pixels(self.activation(_add_bias(blocks, tf.tile(self.bias, [4]))))
 
 
 @tf.custom_gradient
 def _transposed_5x5(inputs: tf.Tensor, kernel: tf.Tensor) -> Any:
-    """`[N, H, W, C]` and `[5, 5, F, C]` to `[N, 2 H, 2 W, F]`."""
+    """`[N, H, W, C]` and `[5, 5, F, C]` to the blocks of an image of `[N, 2 H, 2 W, F]`, `[N, H, W, 4 F]`."""
     filters, channels = kernel.shape[2], kernel.shape[3]
     # With SAME, out[o] = Σ_i in[i] kernel[o + 1 - 2 i]. At o = 2 y + a and i = y + d, d from -1 to 1, that is row
     # a + 1 - 2 d of the kernel, which has none at a = 0, d = -1: there the padded row 5 stands.
@@ -197,12 +198,12 @@ def _transposed_5x5(inputs: tf.Tensor, kernel: tf.Tensor) -> Any:
     padded = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
     blocks = tf.gather(tf.gather(padded, rows, axis=0), rows, axis=2)  # [a, d, b, e, F, C]
     blocks = tf.reshape(tf.transpose(blocks, [1, 3, 5, 0, 2, 4]), [3, 3, channels, 4 * filters])
-    outputs = tf.nn.depth_to_space(tf.nn.conv2d(inputs, blocks, 1, "SAME"), 2)
 
     def gradients(upstream: tf.Tensor) -> Any:
-        of_inputs = tf.nn.conv2d(upstream, kernel, 2, "SAME")
+        image = _pixels(upstream)
+        of_inputs = tf.nn.conv2d(image, kernel, 2, "SAME")
         of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-            input=upstream,
+            input=image,
             filter_sizes=kernel.shape,
             out_backprop=inputs,
             strides=[1, 2, 2, 1],
@@ -210,7 +211,15 @@ def _transposed_5x5(inputs: tf.Tensor, kernel: tf.Tensor) -> Any:
         )
         return of_inputs, of_kernel
 
-    return outputs, gradients
+    return tf.nn.conv2d(inputs, blocks, 1, "SAME"), gradients
+
+
+def _pixels(blocks: tf.Tensor) -> tf.Tensor:
+    """`[N, H, W, 4 F]` to `[N, 2 H, 2 W, F]`: `tf.nn.depth_to_space`, whose CPU routine takes three times as long."""
+    height, width, depth = blocks.shape[1:]
+    rows = tf.reshape(blocks, [-1, width, 2, depth // 2])  # [N, H, W, 4 F] -> [N H, W, 2, 2 F]
+    image = tf.reshape(tf.transpose(rows, [0, 2, 1, 3]), [-1, 2 * height, 2 * width, depth // 4])
+    return tf.ensure_shape(image, [blocks.shape[0], *image.shape[1:]])
 
 
 def _add_bias(inputs: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
