@@ -34,3 +34,7 @@ def test_figures_are_printed_and_written(tmp_path):
         "peak_memory_gib",
     }
     assert "agent_steps_a_second.fast" in done.stdout
+    line = next(line for line in done.stdout.splitlines() if "fast_to_every_simulator_step_rendered" in line)
+    assert line.endswith("5 wanted")
+    # The lights' shadows and smoothed edges differ, and not much else.
+    assert 0.1 < figures["environment"]["pixel_difference_of_fast_to_default"]["mean"] < 10
