@@ -4,6 +4,8 @@ import csv
 import pathlib
 import statistics
 
+import pytest
+
 from slac_tf.export import player
 from slac_tf.training import configuration, evaluation
 
@@ -51,10 +53,33 @@ def test_the_table_of_sac_from_state_says_what_was_measured():
         assert cells[3] == f"{statistics.mean(returns):.0f} ± {statistics.stdev(returns):.0f}"
 
 
+def quickstart_evaluations(folder):
+    with (ROOT / "results" / "quickstart" / folder / "eval.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_the_table_of_bfloat16_says_what_was_measured():
-    directory = ROOT / "results" / "quickstart"
-    text = (directory / "README.md").read_text()
-    for name, folder in (("float32", "float32_later"), ("bfloat16", "bfloat16")):
-        with (directory / folder / "seed0" / "eval.csv").open(newline="") as file:
-            returns = [float(row["AverageReturnEvalPolicy"]) for row in csv.DictReader(file)]
-        assert f"| {name}, stochastic policy | " + " | ".join(f"{value:.1f}" for value in returns) + " |" in text
+    text = (ROOT / "results" / "quickstart" / "README.md").read_text()
+    ends = []
+    for seed in range(3):
+        rows = quickstart_evaluations(f"bfloat16_later/seed{seed}")
+        returns = [float(row["AverageReturnEvalPolicy"]) for row in rows]
+        cells = [*returns, float(rows[-1]["AverageReturnEvalGreedyPolicy"])]
+        assert f"| seed {seed} | " + " | ".join(f"{value:.1f}" for value in cells) + " |" in text
+        ends.append(returns[-1])
+    in_float32 = [f"seed{seed}" for seed in range(3)] + ["float32_later/seed0", "float32_alone/seed0"]
+    ends_in_float32 = [float(quickstart_evaluations(run)[-1]["AverageReturnEvalPolicy"]) for run in in_float32]
+    assert f"The mean is {statistics.mean(ends):.0f}, that of the five runs in float32" in text
+    assert f"`float32_alone/`) {statistics.mean(ends_in_float32):.0f}:" in text
+
+
+@pytest.mark.parametrize("folder", ["float32_alone", "before"])
+def test_the_table_of_wall_clock_says_what_was_measured(folder):
+    text = (ROOT / "results" / "quickstart" / "README.md").read_text()
+    last = quickstart_evaluations(f"{folder}/seed0")[-1]
+    line = next(line for line in text.splitlines() if line.startswith("|") and f"`{folder}/`" in line)
+    stochastic, greedy = (
+        f"{float(last[f'AverageReturnEval{name}']):.1f} ± {float(last[f'StdReturnEval{name}']):.1f}"
+        for name in ("Policy", "GreedyPolicy")
+    )
+    assert line.endswith(f"| {float(last['wall_seconds']):.0f} s | {stochastic} | {greedy} |")
