@@ -58,19 +58,31 @@ def quickstart_evaluations(folder):
         return list(csv.DictReader(file))
 
 
+def curve_cells(rows):
+    """As a table has it: the stochastic policy's returns and the last one of the greedy policy."""
+    values = [float(row["AverageReturnEvalPolicy"]) for row in rows] + [
+        float(rows[-1]["AverageReturnEvalGreedyPolicy"])
+    ]
+    return "| " + " | ".join(f"{value:.1f}" for value in values) + " |"
+
+
 def test_the_table_of_bfloat16_says_what_was_measured():
     text = (ROOT / "results" / "quickstart" / "README.md").read_text()
     ends = []
     for seed in range(3):
         rows = quickstart_evaluations(f"bfloat16_later/seed{seed}")
-        returns = [float(row["AverageReturnEvalPolicy"]) for row in rows]
-        cells = [*returns, float(rows[-1]["AverageReturnEvalGreedyPolicy"])]
-        assert f"| seed {seed} | " + " | ".join(f"{value:.1f}" for value in cells) + " |" in text
-        ends.append(returns[-1])
+        assert f"| seed {seed} {curve_cells(rows)}" in text
+        ends.append(float(rows[-1]["AverageReturnEvalPolicy"]))
     in_float32 = [f"seed{seed}" for seed in range(3)] + ["float32_later/seed0", "float32_alone/seed0"]
     ends_in_float32 = [float(quickstart_evaluations(run)[-1]["AverageReturnEvalPolicy"]) for run in in_float32]
     assert f"The mean is {statistics.mean(ends):.0f}, that of the five runs in float32" in text
     assert f"`float32_alone/`) {statistics.mean(ends_in_float32):.0f}:" in text
+
+
+@pytest.mark.parametrize(("quality", "folder"), [("default", "default_quality"), ("fast", "float32_alone")])
+def test_the_table_of_render_quality_says_what_was_measured(quality, folder):
+    text = (ROOT / "results" / "quickstart" / "README.md").read_text()
+    assert f"| {quality} {curve_cells(quickstart_evaluations(f'{folder}/seed0'))}" in text
 
 
 @pytest.mark.parametrize("folder", ["float32_alone", "before"])
