@@ -45,13 +45,22 @@ def leaky_relu(inputs: tf.Tensor) -> Any:
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
         # From the outputs, which have the inputs' signs: then nothing but the activation reads the inputs, and
-        # TensorFlow computes it inside the convolution. In float32: the bfloat16 routine is five times slower.
-        of_inputs = tf.raw_ops.LeakyReluGrad(
-            gradients=tf.cast(upstream, tf.float32), features=tf.cast(outputs, tf.float32), alpha=_LEAKY_SLOPE
-        )
-        return tf.cast(of_inputs, upstream.dtype)
+        # TensorFlow computes it inside the convolution.
+        routine = _leaky_relu_gradient
+        if upstream.dtype == tf.bfloat16 and not tf.executing_eagerly() and not tf.config.list_physical_devices("GPU"):
+            # As one pass over memory, without the float32 copies: a quarter of the time.
+            routine = tf.function(_leaky_relu_gradient, jit_compile=True)
+        return routine(upstream, outputs)
 
     return outputs, gradient
+
+
+def _leaky_relu_gradient(upstream: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """In float32: on a CPU the bfloat16 routine is five times slower."""
+    of_inputs = tf.raw_ops.LeakyReluGrad(
+        gradients=tf.cast(upstream, tf.float32), features=tf.cast(outputs, tf.float32), alpha=_LEAKY_SLOPE
+    )
+    return tf.cast(of_inputs, upstream.dtype)
 
 
 def _glorot_uniform(fan_in: int, fan_out: int) -> tf.keras.initializers.Initializer:
@@ -70,7 +79,7 @@ class Encoder(tf.Module):
         self._convolutions: List[tf.keras.layers.Layer] = [
             convolution_layers.Conv2D(base_depth, 5, **conv),
             convolution_layers.Conv2D(2 * base_depth, 3, **conv),
-            convolution_layers.Conv2D(4 * base_depth, 3, **conv),
+            convolution_layers.SmallMapConv2D(4 * base_depth, activation=leaky_relu, dtype=policy),
             convolution_layers.SmallMapConv2D(8 * base_depth, activation=leaky_relu, dtype=policy),
         ]
         fan = 16 * 8 * base_depth
@@ -118,7 +127,7 @@ class Decoder(tf.Module):
         deconv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
         self._deconvolutions: List[tf.keras.layers.Layer] = [
             convolution_layers.SmallMapConv2DTranspose(4 * base_depth, activation=leaky_relu, dtype=policy),
-            convolution_layers.Conv2DTranspose(2 * base_depth, 3, **deconv),
+            convolution_layers.SmallMapConv2DTranspose(2 * base_depth, activation=leaky_relu, dtype=policy),
             convolution_layers.Conv2DTranspose(base_depth, 3, **deconv),
             convolution_layers.FewChannelsConv2DTranspose(3, activation=leaky_relu, dtype=policy),
         ]

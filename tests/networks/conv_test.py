@@ -38,6 +38,23 @@ def test_an_unknown_batch_size_keeps_the_static_shape():
     assert reconstruct(tf.zeros([2, 3, 64, 64, 3])).shape == (2, 3, 64, 64, 3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function])
+def test_leaky_relu_and_its_gradient(dtype, wrap):
+    x = tf.cast([-2.0, 3.0, 0.0, -0.5], dtype)
+
+    def evaluate():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = conv.leaky_relu(x)
+        return y, tape.gradient(y, x, output_gradients=tf.cast([1.0, 2.0, 4.0, -8.0], dtype))
+
+    y, gradient = wrap(evaluate)()
+    assert y.dtype == gradient.dtype == dtype
+    np.testing.assert_allclose(tf.cast(y, tf.float32), [-0.4, 3.0, 0.0, -0.1], rtol=0.004)
+    np.testing.assert_allclose(tf.cast(gradient, tf.float32), [0.2, 2.0, 0.8, -1.6], rtol=0.004)
+
+
 def test_encoder_parameters_at_the_papers_size():
     # kernel height * width * inputs * outputs + biases, Appendix B:
     # 5*5*3*32+32 + 3*3*32*64+64 + 3*3*64*128+128 + 3*3*128*256+256 + 4*4*256*256+256

@@ -36,12 +36,12 @@ LAYERS = {
     "small map": (
         lambda: convolution_layers.SmallMapConv2D(3, activation=conv.leaky_relu),
         lambda: tf.keras.layers.Conv2D(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
-        [(2, 8, 8, 4), (3, 2, 2, 1), (2, 6, 4, 5)],
+        [(2, 8, 8, 4), (3, 2, 2, 1), (2, 6, 4, 5), (2, 12, 10, 4)],
     ),
     "small map, transposed": (
         lambda: convolution_layers.SmallMapConv2DTranspose(3, activation=conv.leaky_relu),
         lambda: tf.keras.layers.Conv2DTranspose(3, 3, strides=2, padding="same", activation=conv.leaky_relu),
-        [(2, 4, 4, 3), (3, 1, 1, 2), (2, 5, 3, 4)],
+        [(2, 4, 4, 3), (3, 1, 1, 2), (2, 5, 3, 4), (2, 3, 6, 4)],
     ),
 }
 
