@@ -5,7 +5,7 @@ make one step each; unrolling, resets at episode starts, KL and open-loop predic
 """
 
 import abc
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -109,13 +109,13 @@ class LatentModel(tf.Module, abc.ABC):
             The states, `[B, T+1, D]` for each layer.
         """
         resets = masks.is_first(step_types)
-        state = self.first_posterior(features[:, 0])
-        afresh = self._first_posterior_at(resets[:, 1:], features[:, 1:])
-        states = [state]
-        for t in range(1, features.shape[1]):
-            state = self.posterior_step(state, actions[:, t - 1], features[:, t])
-            state = _where(resets[:, t], _at(afresh, t - 1), state)
-            states.append(state)
+        # Unstacked once, since each slice's gradient would be a sequence of zeros but for one step.
+        each_feature = tf.unstack(features, axis=1)
+        afresh = _unstack(self._first_posterior_at(resets[:, 1:], features[:, 1:]))
+        states = [self.first_posterior(each_feature[0])]
+        for t in range(1, len(each_feature)):
+            state = self.posterior_step(states[-1], actions[:, t - 1], each_feature[t])
+            states.append(_where(resets[:, t], afresh[t - 1], state))
         return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
 
     def _first_posterior_at(self, steps: tf.Tensor, features: tf.Tensor) -> LatentState:
@@ -259,8 +259,10 @@ def samples_of(state: LatentState) -> Samples:
     return {layer: values["sample"] for layer, values in state.items()}
 
 
-def _at(state: LatentState, t: int) -> LatentState:
-    return tf.nest.map_structure(lambda x: x[:, t], state)
+def _unstack(states: LatentState) -> List[LatentState]:
+    """`[B, T, D]` for each layer to T times `[B, D]`."""
+    steps = zip(*(tf.unstack(x, axis=1) for x in tf.nest.flatten(states)))
+    return [tf.nest.pack_sequence_as(states, step) for step in steps]
 
 
 def _where(mask: tf.Tensor, if_true: LatentState, if_false: LatentState) -> LatentState:
