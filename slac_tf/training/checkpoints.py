@@ -90,7 +90,6 @@ class Checkpoints:
         temporary = place.with_name("incomplete-" + place.name)
         with storage.writing(place):
             try:
-                self._directory.parent.parent.stat()  # a run's directory that vanished is not made anew
                 self._write(temporary, state, replay)
                 os.rename(temporary, place)
             except Exception:

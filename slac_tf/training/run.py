@@ -27,6 +27,7 @@ from slac_tf.training import (
     resources,
     run_dir,
     signals,
+    storage,
 )
 from slac_tf.training import settings as settings_lib
 
@@ -70,6 +71,7 @@ class Run:
         self._evaluator = evaluator
         self._metrics = writer
         self._saver = saver
+        self._directory = directory
         self._failures = failures.Failures(directory, saver, lambda: built.agent.trainable_variables)
         self._counters = counters.Counters()
         self._stop = signals.StopRequest()
@@ -240,6 +242,8 @@ class Run:
             "counters": self._counters.state(),
             "files": self._metrics.state(),
         }
+        with storage.writing(self._directory.checkpoints):
+            self._directory.config.stat()  # deleted, all or in part: not made anew, as it could not be resumed
         place = self._saver.save(self._counters.agent_step, state, self._replay)
         resources.give_back_freed_memory()
         self._last_checkpoint = time.monotonic()

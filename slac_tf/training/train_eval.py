@@ -193,7 +193,7 @@ def train_eval(
         kept = (
             f"{saver.kept()}: make room or mend the disk"
             if directory.config.exists()
-            else f"{root_dir} is gone: put it back"
+            else f"{root_dir} is gone, all or in part: put it back"
         )
         raise storage.StorageError(f"{error}; {kept}, and the same command resumes") from error
     finally:

@@ -123,13 +123,6 @@ def test_a_save_that_fails_leaves_the_one_before_and_nothing_else(tmp_path):
     assert saver.kept() == f"{place} is kept"
 
 
-def test_a_directory_that_vanished_is_not_made_anew(tmp_path):
-    saver = checkpoints_lib.Checkpoints(tmp_path / "run" / "train" / "checkpoints", Agent())
-    with pytest.raises(storage.StorageError, match="No such file or directory"):
-        saver.save(1, state(), Replay())
-    assert names(tmp_path) == []
-
-
 # Damage, found by content.
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 
 import fakes
@@ -16,7 +17,7 @@ from tf_agents.policies import random_tf_policy
 from slac_tf import types
 from slac_tf.environments import pixels
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, failures, metrics, run_dir
+from slac_tf.training import checkpoints, failures, metrics, run_dir, storage
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 
@@ -144,6 +145,7 @@ class Fixture:
             directory=self.directory.replay,
             restore_from=None if found is None else found.replay,
         )
+        self.directory.config.touch()
         self.replay_size_before = replay.size
         self.replay = replay
         writer = metrics.MetricsWriter(self.directory)
@@ -262,6 +264,26 @@ def test_a_resumed_run_makes_up_for_nothing(make, ratio, before, after):
     # The last evaluation of the first process is not repeated by the second one.
     assert [position["agent_step"] for position in first.evaluator.positions] == [10, 13]
     assert [position["agent_step"] for position in second.evaluator.positions] == [30]
+
+
+@pytest.mark.parametrize("survivor", [None, "train"])
+def test_a_deleted_directory_is_not_made_anew(tmp_path, survivor):
+    run = Fixture(tmp_path / "run", checkpoint_interval_seconds=0)
+
+    def delete(step):
+        for path in run.directory.root.iterdir():
+            if path.name != survivor:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if survivor is None:
+            run.directory.root.rmdir()
+
+    run.agent.pretrain_hook = delete
+    with pytest.raises(storage.StorageError, match=r"could not be written: No such file or directory$"):
+        run.run()
+    assert run.directory.root.exists() == (survivor is not None)
+    assert not run.directory.config.exists()
+    assert int(run.agent.pretrain_step_counter) == 1  # noticed by the next checkpoint
+    assert survivor is None or run.state["pretrain_step"] == 0
 
 
 def test_a_finished_run_has_nothing_left_to_do(make):
