@@ -87,7 +87,7 @@ class SequenceReplay:
         if not 0 <= trained_step < sequence_length:
             raise ValueError(f"trained_step: {trained_step}, expected 0 to {sequence_length - 1}")
         self._trained_step = trained_step
-        self._capacity = capacity
+        self._capacity, self._directory = capacity, directory
         self._timeout_seconds = timeout_seconds
         self._flat_specs = tf.nest.flatten(data_spec)
         shutil.rmtree(directory, ignore_errors=True)
@@ -295,7 +295,7 @@ class SequenceReplay:
         try:
             written = self._client.checkpoint()
         except RuntimeError as error:
-            if "No space left on device" in str(error):
+            if str(self._directory) in str(error):  # a file of the server's: the disk, not the server, is at fault
                 raise
             raise ReplayError(f"replay server wrote no checkpoint ({error}); the one before it is kept") from error
         # Reverb deletes its older checkpoints: a hard link keeps this one.

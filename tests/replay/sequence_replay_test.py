@@ -1,5 +1,6 @@
 import pathlib
 import re
+import shutil
 import socket
 import time
 
@@ -228,6 +229,16 @@ def test_windows_survive_save_and_restore(make_replay, tmp_path):
     number = environment._emitted
     collect(restored, 4, environment)
     assert sorted(set(all_windows(restored)) - set(before)) == [number]
+
+
+def test_files_that_cannot_be_saved_are_not_the_servers_fault(make_replay, tmp_path):
+    replay = make_replay()
+    collect(replay, 5)
+    shutil.rmtree(tmp_path / "server_0")
+    (tmp_path / "server_0").touch()
+    with pytest.raises(RuntimeError, match="server_0 is not a directory") as error:
+        replay.save(tmp_path / "saved")
+    assert not isinstance(error.value, sequence_replay.ReplayError)
 
 
 @pytest.mark.parametrize(
