@@ -37,9 +37,9 @@ def _collect(task: str, agent_steps: int) -> Any:
     from tf_agents.drivers import py_driver
     from tf_agents.policies import random_py_policy
 
-    from slac_tf.training import configuration
+    from slac_tf.config import configuration
 
-    environment = configuration.load_environment(_config(task))(seed=0)
+    environment = configuration.load_text(_config(task))(seed=0)
     steps: List[Any] = []
     policy = random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec(), seed=0)
     driver = py_driver.PyDriver(environment, policy, observers=[steps.append], max_steps=agent_steps)
@@ -49,7 +49,7 @@ def _collect(task: str, agent_steps: int) -> Any:
 
 
 def _config(task: str) -> str:
-    from slac_tf.training import configuration
+    from slac_tf.config import configuration
 
     return configuration.load([f"gin_configs/{task}.gin"], ["RENDER_QUALITY = 'fast'"])
 
@@ -58,7 +58,7 @@ def _build(task: str, model: str, seed: int, specs: Any) -> Any:
     import gin
     import tensorflow as tf
 
-    from slac_tf.training import configuration
+    from slac_tf.config import configuration
 
     files = [f"gin_configs/{task}.gin"]
     if model != "fully_stochastic":
@@ -120,7 +120,7 @@ def main(_: List[str]) -> None:
     import tensorflow as tf
     from tf_agents.specs import tensor_spec
 
-    from slac_tf.training import configuration
+    from slac_tf.config import configuration
 
     out = pathlib.Path(_OUT.value)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def main(_: List[str]) -> None:
     else:
         out.write_text(",".join(_COLUMNS) + "\n")
     data = _collect(_TASK.value, _AGENT_STEPS.value)
-    environment = configuration.load_environment(_config(_TASK.value))(seed=0)
+    environment = configuration.load_text(_config(_TASK.value))(seed=0)
     specs = tuple(tensor_spec.from_spec(spec) for spec in (environment.time_step_spec(), environment.action_spec()))
     environment.close()
     for seed in _SEEDS.value:

@@ -5,7 +5,7 @@ import numpy as np
 import point_task
 from tf_agents.trajectories import time_step as ts
 
-from slac_tf.environments import pixels
+from slac_tf.environments import task_environment
 
 _FIRST_EVAL_SEED = 1_000_000  # train_eval loads the environment of evaluations with a seed above it
 
@@ -64,6 +64,6 @@ def load_faulty_point(seed, trouble="", at=1, in_training=True, in_evaluation=Fa
     """The task, in trouble where it is asked for."""
     chosen = in_evaluation if seed >= _FIRST_EVAL_SEED else in_training
     environment = FaultyPoint(seed, trouble if chosen else "", at)
-    return pixels.PixelEnvironment(
+    return task_environment.TaskEnvironment(
         environment, environment.render, task_name="point", control_time_step=0.1, observations=observations
     )

@@ -14,11 +14,12 @@ from tf_agents.specs import array_spec, tensor_spec
 from tf_agents.trajectories import time_step as ts
 
 from slac_tf.agents.slac import builder
+from slac_tf.config import configuration
 from slac_tf.environments import suite_dm_control, suite_gymnasium
 from slac_tf.latent_models import two_layer
 from slac_tf.networks import conv
-from slac_tf.training import configuration, train_eval
 from slac_tf.training import settings as settings_lib
+from slac_tf.training import train_eval
 
 GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "gin_configs"
 # Table 1's action repeat, and the number of actions.

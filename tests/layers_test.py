@@ -10,6 +10,7 @@ PACKAGE = "slac_tf"
 LAYERS = (
     "types",
     "utils",
+    "planning",
     "environments",
     "networks",
     "latent_models",
@@ -17,13 +18,16 @@ LAYERS = (
     "policies",
     "replay",
     "agents",
-    "summaries",
+    "rollouts",
     "export",
+    "runs",
     "training",
-    "plotting",
+    "distributed",
+    "results",
+    "config",
     "commands",
 )
-ISOLATED = {"plotting"}  # knows nothing of the rest
+ISOLATED = {"results"}  # knows nothing of the rest
 FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 
@@ -78,13 +82,13 @@ def test_file_imports_only_from_folders_above(path):
     ("module", "source", "expected"),
     [
         ("losses.elbo", "from slac_tf.policies import history_policy", ["slac_tf.policies.history_policy"]),
-        ("utils.masks", "def f():\n    import slac_tf.training.metrics", ["slac_tf.training.metrics"]),
+        ("utils.masks", "def f():\n    import slac_tf.runs.metrics", ["slac_tf.runs.metrics"]),
         ("agents.slac.agent", "from slac_tf.agents.sac import agent", ["slac_tf.agents.sac.agent"]),
         ("commands.play", "import slac_tf", ["slac_tf"]),
         ("commands.play", "from slac_tf import train_eval", ["slac_tf.train_eval"]),
         ("commands.play", "from . import command", ["slac_tf."]),
         ("types", "from slac_tf import utils", ["slac_tf.utils"]),
-        ("plotting.curves", "from slac_tf.utils import images", ["slac_tf.utils.images"]),
+        ("results.curves", "from slac_tf.utils import images", ["slac_tf.utils.images"]),
         # Allowed: layers above, the own folder, other packages.
         ("losses.elbo", "from slac_tf import types\nfrom slac_tf.networks import conv", []),
         ("agents.slac.agent", "from slac_tf.agents.slac import networks", []),

@@ -6,7 +6,7 @@ from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
-from slac_tf.environments import pixels
+from slac_tf.environments import task_environment
 
 EPISODE_STEPS = 20
 _STEP_SIZE = 0.2
@@ -57,6 +57,6 @@ class PointEnvironment(py_environment.PyEnvironment):
 def load_point(observations=("pixels",), seed=None):
     """The task as the training loop wants it."""
     environment = PointEnvironment(seed)
-    return pixels.PixelEnvironment(
+    return task_environment.TaskEnvironment(
         environment, environment.render, task_name="point", control_time_step=0.1, observations=observations
     )

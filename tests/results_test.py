@@ -6,8 +6,9 @@ import statistics
 
 import pytest
 
+from slac_tf.config import configuration
 from slac_tf.export import player
-from slac_tf.training import configuration, evaluation
+from slac_tf.training import evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # As results/quickstart/README.md states it.
@@ -17,7 +18,7 @@ STATED_RETURN = 250.0
 def test_the_quickstarts_policy_plays_above_its_stated_return():
     policy = player.ExportedPolicy(ROOT / "results" / "quickstart" / "policy")
     assert f"**{STATED_RETURN:.0f}**" in (ROOT / "results" / "quickstart" / "README.md").read_text()
-    environment = configuration.load_environment(policy.manifest["config"])(seed=12345)
+    environment = configuration.load_text(policy.manifest["config"])(seed=12345)
     try:
         episodes = evaluation.run_episodes(environment, policy, 2, record=False)
     finally:

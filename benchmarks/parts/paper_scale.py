@@ -11,7 +11,7 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from slac_tf import types
-from slac_tf.training import configuration
+from slac_tf.config import configuration
 
 ACTION_SIZE = 6
 

@@ -257,8 +257,9 @@ def replay_bytes(gin_file: str) -> Tuple[int, int]:
     import tensorflow as tf
     from tf_agents.trajectories import trajectory as trajectory_lib
 
+    from slac_tf.config import configuration
     from slac_tf.replay import sequence_replay
-    from slac_tf.training import configuration, train_eval
+    from slac_tf.training import train_eval
 
     configuration.load([gin_file], [])
     try:

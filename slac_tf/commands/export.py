@@ -23,11 +23,13 @@ def main(argv: Sequence[str]) -> int:
     if argv[1:]:
         return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
     command.configure_process()
-    from slac_tf.training import configuration, restored
+    from slac_tf.config import configuration
+    from slac_tf.training import restored
 
     try:
         out = None if _OUT.value is None else pathlib.Path(_OUT.value)
-        print(restored.export_run(pathlib.Path(str(_ROOT_DIR.value)), out))
+        root_dir = pathlib.Path(str(_ROOT_DIR.value))
+        print(restored.export_run(root_dir, configuration.load_run(root_dir), out))
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
     return 0

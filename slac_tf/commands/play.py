@@ -27,14 +27,15 @@ def main(argv: Sequence[str]) -> int:
             f"{argv[1]!r} is no flag, expected for example --policy=logs/ant/seed0/policies/latest/greedy_policy"
         )
     command.configure_process()
-    from slac_tf.environments import pixels
+    from slac_tf.config import configuration
+    from slac_tf.environments import faults
     from slac_tf.export import player
-    from slac_tf.summaries import gifs
-    from slac_tf.training import configuration, evaluation
+    from slac_tf.runs import films
+    from slac_tf.training import evaluation
 
     try:
         policy = player.ExportedPolicy(pathlib.Path(str(_POLICY.value)))
-        environment = configuration.load_environment(policy.manifest["config"])(seed=_SEED.value)
+        environment = configuration.load_text(policy.manifest["config"])(seed=_SEED.value)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
     print(f"{policy.manifest['task']}, {policy.manifest['policy']} policy of env step {policy.manifest['env_step']}")
@@ -51,9 +52,9 @@ def main(argv: Sequence[str]) -> int:
         returns = episodes.returns
         print(f"mean return {returns.mean():.1f} ± {returns.std():.1f} in {len(returns)} episodes")
         if _VIDEO.value is not None:
-            gifs.write_mp4(pathlib.Path(_VIDEO.value), episodes.frames, evaluation.frames_per_second(environment))
+            films.write_mp4(pathlib.Path(_VIDEO.value), episodes.frames, evaluation.frames_per_second(environment))
             print(f"wrote {_VIDEO.value}")
-    except pixels.FaultyEnvironmentError as fault:
+    except faults.FaultyEnvironmentError as fault:
         return command.fail(configuration.one_line(fault), code=1)
     finally:
         environment.close()

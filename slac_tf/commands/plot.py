@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0, or 2 after a user's mistake.
     """
-    from slac_tf.plotting import learning_curves
+    from slac_tf.results import learning_curves
 
     if argv[1:] or not _CSV.value:
         return command.fail("expected --csv=DIR/eval.csv, once for each seed, and no other arguments")

@@ -29,19 +29,22 @@ def main(argv: Sequence[str]) -> int:
     if argv[1:]:
         return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
     command.configure_process()
-    from slac_tf.environments import pixels
-    from slac_tf.training import configuration, prediction
+    from slac_tf.config import configuration
+    from slac_tf.environments import faults
+    from slac_tf.training import prediction
 
     try:
+        root_dir = pathlib.Path(str(_ROOT_DIR.value))
         picture = prediction.predict(
-            pathlib.Path(str(_ROOT_DIR.value)),
+            root_dir,
+            configuration.load_run(root_dir),
             num_sequences=_SEQUENCES.value,
             num_frames=_FRAMES.value,
             context_frames=_CONTEXT_FRAMES.value,
             seed=_SEED.value,
         )
         prediction.write_png(pathlib.Path(_OUT.value), picture)
-    except pixels.FaultyEnvironmentError as fault:
+    except faults.FaultyEnvironmentError as fault:
         return command.fail(configuration.one_line(fault), code=1)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))

@@ -26,17 +26,17 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0, 1 where runs failed or were stopped, 2 after a user's mistake.
     """
-    from slac_tf.training import sweep
+    from slac_tf.commands import job_pool
 
     if argv[1:] or not _GIN_FILES.value:
         return command.fail("expected --gin_file=gin_configs/TASK.gin, and no arguments that are not flags")
     try:
         seeds = [int(seed) for seed in _SEEDS.value]
         root_dir = pathlib.Path(_ROOT_DIR.value).absolute()
-        jobs = sweep.jobs(root_dir, _GIN_FILES.value, _VARIANTS.value, _GIN_BINDINGS.value, seeds)
+        jobs = job_pool.jobs(root_dir, _GIN_FILES.value, _VARIANTS.value, _GIN_BINDINGS.value, seeds)
     except ValueError as error:
         return command.fail(str(error))
-    failed = sweep.run(jobs, _JOBS.value)
+    failed = job_pool.run(jobs, _JOBS.value)
     print(f"{len(jobs) - len(failed)} of {len(jobs)} runs done in {root_dir}")
     for name, code in failed.items():
         print(f"not done: {name} (exit code {code})")

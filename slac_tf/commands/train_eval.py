@@ -40,8 +40,10 @@ def main(argv: Sequence[str]) -> int:
     # Slow, and only once the process is configured.
     import tensorflow as tf
 
+    from slac_tf.config import configuration
     from slac_tf.replay import listening, sequence_replay
-    from slac_tf.training import configuration, failures, run_dir, storage, train_eval
+    from slac_tf.runs import failures, run_dir, storage
+    from slac_tf.training import train_eval
 
     name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
     root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()

@@ -10,7 +10,7 @@ from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
-from slac_tf.environments import pixels, rendering
+from slac_tf.environments import rendering, task_environment
 
 
 @gin.configurable
@@ -19,12 +19,12 @@ def load_dm_control(
     task_name: str,
     *,
     action_repeat: int = 1,
-    observations: Sequence[str] = pixels.OBSERVATIONS,
+    observations: Sequence[str] = task_environment.OBSERVATIONS,
     image_size: int = 64,
     camera_id: Union[int, str] = 0,
     render_quality: str = "default",
     seed: Optional[int] = None,
-) -> pixels.PixelEnvironment:
+) -> task_environment.TaskEnvironment:
     """Loads a task of the DeepMind Control Suite.
 
     Args:
@@ -41,10 +41,10 @@ def load_dm_control(
         The environment. Its state is the suite's observation, flattened and concatenated in its own order.
 
     Raises:
-        ValueError: If there is no such domain, task or camera, or as said in `PixelEnvironment`.
+        ValueError: If there is no such domain, task or camera, or as said in `TaskEnvironment`.
         RuntimeError: If pixels are asked for and no GL backend works.
     """
-    pixels.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
+    task_environment.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
     # dm_control binds to a GL backend when it is imported: first the choice, then the import.
     rendering.configure_backend(required="pixels" in observations)
     from dm_control import suite
@@ -60,7 +60,7 @@ def load_dm_control(
         raise ValueError(f"camera_id={camera_id!r}: expected a number or a name of the cameras {names}")
     step_limit = env._step_limit  # the suite's time limit in control steps, which it tells in no other way
     base = DmControlWrapper(env, image_size=image_size, camera_id=camera_id)
-    return pixels.PixelEnvironment(
+    return task_environment.TaskEnvironment(
         base,
         base.render,
         task_name=f"{domain_name}_{task_name}",

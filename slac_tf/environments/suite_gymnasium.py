@@ -8,7 +8,7 @@ import gin
 import gymnasium
 import numpy as np
 
-from slac_tf.environments import gymnasium_wrapper, pixels, rendering
+from slac_tf.environments import gymnasium_wrapper, rendering, task_environment
 
 
 @gin.configurable
@@ -16,12 +16,12 @@ def load_gymnasium(
     env_id: str,
     *,
     action_repeat: int = 1,
-    observations: Sequence[str] = pixels.OBSERVATIONS,
+    observations: Sequence[str] = task_environment.OBSERVATIONS,
     image_size: int = 64,
     camera: Optional[str] = "track",
     render_quality: str = "default",
     seed: Optional[int] = None,
-) -> pixels.PixelEnvironment:
+) -> task_environment.TaskEnvironment:
     """Loads a MuJoCo task of Gymnasium.
 
     Args:
@@ -38,10 +38,10 @@ def load_gymnasium(
         The environment. Its state is Gymnasium's observation, flattened.
 
     Raises:
-        ValueError: If there is no such task or camera, or as said in `PixelEnvironment`.
+        ValueError: If there is no such task or camera, or as said in `TaskEnvironment`.
         RuntimeError: If pixels are asked for and no GL backend works.
     """
-    pixels.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
+    task_environment.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
     if not isinstance(env_id, str):
         raise ValueError(f"env_id={env_id!r}: expected a name in quotes such as 'HalfCheetah-v4'")
     if ":" not in env_id and env_id not in gymnasium.registry:  # 'module:id' is imported by `make`
@@ -72,7 +72,7 @@ def load_gymnasium(
         raise ValueError(f"camera={camera!r}: expected one of {names}, or None for the free camera")
     rendering.apply_quality(model, render_quality, image_size)
     base = MujocoGymnasiumWrapper(env, seed=seed)
-    return pixels.PixelEnvironment(
+    return task_environment.TaskEnvironment(
         base,
         base.render,
         task_name=env_id,

@@ -8,7 +8,7 @@ from tf_agents.trajectories import policy_step
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
 
-from slac_tf.environments import pixels
+from slac_tf.environments import faults, task_environment
 
 
 class _Pending(NamedTuple):
@@ -29,7 +29,7 @@ class Collector:
 
     def __init__(
         self,
-        environment: pixels.PixelEnvironment,
+        environment: task_environment.TaskEnvironment,
         observers: Sequence[Callable[[trajectory_lib.Trajectory], None]],
         *,
         overlap: bool,
@@ -75,7 +75,7 @@ class Collector:
 
     def close(self) -> None:
         """Closes the environment; what a step that is under way ends with is of no interest any more."""
-        with contextlib.suppress(pixels.FaultyEnvironmentError):
+        with contextlib.suppress(faults.FaultyEnvironmentError):
             self.wait()
         try:
             self._call(self._environment.close)()

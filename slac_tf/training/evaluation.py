@@ -9,11 +9,10 @@ from absl import logging
 from tf_agents.policies import py_tf_eager_policy
 
 from slac_tf import types
-from slac_tf.environments import pixels
+from slac_tf.environments import faults, task_environment
 from slac_tf.export import saved_model
 from slac_tf.replay import sequence_replay
-from slac_tf.summaries import gifs
-from slac_tf.training import metrics, run_dir, storage
+from slac_tf.runs import films, metrics, run_dir, storage
 from slac_tf.utils import images, masks
 
 # 27 times the length of an episode in either suite, and that of the longest common ones, half an hour of Atari.
@@ -37,7 +36,7 @@ class Episodes(NamedTuple):
 
 
 def run_episodes(
-    environment: pixels.PixelEnvironment,
+    environment: task_environment.TaskEnvironment,
     policy: Any,
     num_episodes: int,
     *,
@@ -60,7 +59,7 @@ def run_episodes(
 
     Raises:
         ValueError: If `num_episodes` is not positive.
-        pixels.FaultyEnvironmentError: If an episode does not end, or the environment fails.
+        faults.FaultyEnvironmentError: If an episode does not end, or the environment fails.
     """
     if num_episodes < 1:
         raise ValueError(f"num_episodes: {num_episodes}, expected at least 1")
@@ -75,7 +74,7 @@ def run_episodes(
             if should_stop():
                 return Episodes(np.array(returns), np.array(lengths), np.array(frames, np.uint8))
             if length == max_agent_steps:
-                raise pixels.FaultyEnvironmentError(
+                raise faults.FaultyEnvironmentError(
                     f"{environment.task_name}: episode {episode + 1} has not ended after {length} agent steps: give "
                     "the environment a time limit, or bind train_eval.max_episode_agent_steps to more"
                 )
@@ -101,7 +100,7 @@ def bound_max_episode_agent_steps() -> int:
     return int(bindings.get("max_episode_agent_steps", MAX_EPISODE_AGENT_STEPS))
 
 
-def frames_per_second(environment: pixels.PixelEnvironment) -> float:
+def frames_per_second(environment: task_environment.TaskEnvironment) -> float:
     """The pace at which a film of an environment shows real time, 50 at the most.
 
     Args:
@@ -113,7 +112,9 @@ def frames_per_second(environment: pixels.PixelEnvironment) -> float:
     return min(50.0, 1.0 / environment.agent_time_step)
 
 
-def export_manifest(environment: pixels.PixelEnvironment, config: str, env_step: int, seed: int) -> Dict[str, Any]:
+def export_manifest(
+    environment: task_environment.TaskEnvironment, config: str, env_step: int, seed: int
+) -> Dict[str, Any]:
     """What an exported policy says of itself, whichever policy of the run it is.
 
     Args:
@@ -140,7 +141,7 @@ class Evaluator:
 
     def __init__(
         self,
-        environment: pixels.PixelEnvironment,
+        environment: task_environment.TaskEnvironment,
         built: types.BuiltAgent,
         directory: run_dir.RunDir,
         writer: metrics.MetricsWriter,
@@ -196,7 +197,7 @@ class Evaluator:
             Mean return by policy, or None if it was stopped.
 
         Raises:
-            pixels.FaultyEnvironmentError: If an episode does not end, or the environment fails.
+            faults.FaultyEnvironmentError: If an episode does not end, or the environment fails.
         """
         logging.info("evaluating at env step %d: %d episodes of each policy", position["env_step"], self._num_episodes)
         results: Dict[str, Episodes] = {}
@@ -210,8 +211,8 @@ class Evaluator:
                     should_stop=should_stop,
                     max_agent_steps=self._max_episode_agent_steps,
                 )
-            except pixels.FaultyEnvironmentError as fault:
-                raise pixels.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
+            except faults.FaultyEnvironmentError as fault:
+                raise faults.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
             if should_stop():
                 return None
         env_step = position["env_step"]
@@ -237,13 +238,13 @@ class Evaluator:
         if not len(frames):  # an agent that sees no pixels has none rendered; bin/play makes a film of it
             return
         fps = frames_per_second(self._environment)
-        gifs.write_mp4(self._directory.videos / f"env_step_{env_step:09d}.mp4", frames, fps)
+        films.write_mp4(self._directory.videos / f"env_step_{env_step:09d}.mp4", frames, fps)
         with self._metrics.writer("eval").as_default():
-            gifs.write_gif("rollout/greedy", frames, fps, env_step)
+            films.write_gif("rollout/greedy", frames, fps, env_step)
             report = self._report(replay)
             if report is not None:
                 tag = "model/truth_posterior_conditional_prior_prior"
-                gifs.write_gif(tag, report, _MODEL_VIDEO_FPS, env_step)
+                films.write_gif(tag, report, _MODEL_VIDEO_FPS, env_step)
 
     def _report(self, replay: sequence_replay.SequenceReplay) -> Optional[np.ndarray]:
         """The agent's pictures of sequences within one episode, `[T+1, H, W, 3] uint8`, or None."""
@@ -283,7 +284,7 @@ class Evaluator:
         self._metrics.flush()
 
 
-def _frame(environment: pixels.PixelEnvironment, time_step: Any) -> np.ndarray:
+def _frame(environment: task_environment.TaskEnvironment, time_step: Any) -> np.ndarray:
     """The picture of a time step, rendered only where the observation has none."""
     frame = time_step.observation.get("pixels")
     return environment.render() if frame is None else np.asarray(frame)

@@ -10,6 +10,7 @@ from tf_agents.drivers import py_driver
 from tf_agents.policies import py_tf_eager_policy
 from tf_agents.trajectories import trajectory as trajectory_lib
 
+from slac_tf.environments import task_environment
 from slac_tf.training import evaluation, restored
 
 ROWS = ("truth", "posterior", "conditional_prior", "prior")
@@ -17,12 +18,13 @@ _GAP = 4  # pixels between sequences
 
 
 def predict(
-    root_dir: pathlib.Path, *, num_sequences: int, num_frames: int, context_frames: int, seed: int
+    root_dir: pathlib.Path, config: str, *, num_sequences: int, num_frames: int, context_frames: int, seed: int
 ) -> np.ndarray:
     """Plays episodes with the run's collect policy and draws what the model makes of their frames.
 
     Args:
         root_dir: The run's directory.
+        config: All its gin bindings as text; gin holds them.
         num_sequences: Sequences, each from an episode of its own.
         num_frames: Length of each, which ends in the middle of its episode or with it.
         context_frames: Frames that the conditional prior is given; 1 in the paper.
@@ -35,7 +37,7 @@ def predict(
     Raises:
         ValueError: If there is no checkpoint, the agent has no model, or an argument does not fit.
     """
-    run = restored.restore(root_dir, seed)
+    run = restored.restore(root_dir, config, seed)
     try:
         if run.built.report is None:
             raise ValueError(f"{root_dir}: its {type(run.built.agent).__name__} has no latent model to draw")
@@ -64,7 +66,7 @@ def write_png(path: pathlib.Path, picture: np.ndarray) -> None:
     Image.fromarray(picture).save(path)
 
 
-def _sequence(environment: restored.pixels.PixelEnvironment, policy: object, length: int) -> trajectory_lib.Trajectory:
+def _sequence(environment: task_environment.TaskEnvironment, policy: object, length: int) -> trajectory_lib.Trajectory:
     """The middle of an episode, `[length, …]`.
 
     Raises:

@@ -8,9 +8,10 @@ import tensorflow as tf
 from tf_agents.specs import tensor_spec
 
 from slac_tf import types
-from slac_tf.environments import pixels
+from slac_tf.environments import task_environment
 from slac_tf.export import saved_model
-from slac_tf.training import checkpoints, configuration, evaluation, run_dir
+from slac_tf.runs import checkpoints, run_dir
+from slac_tf.training import evaluation
 
 
 class RestoredRun(NamedTuple):
@@ -26,32 +27,29 @@ class RestoredRun(NamedTuple):
 
     directory: run_dir.RunDir
     config: str
-    environment: pixels.PixelEnvironment
+    environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
     found: checkpoints.Found
 
 
-def restore(root_dir: pathlib.Path, seed: int = 0) -> RestoredRun:
+def restore(root_dir: pathlib.Path, config: str, seed: int = 0) -> RestoredRun:
     """Builds a run's environment and agent and restores the newest checkpoint.
 
     Args:
         root_dir: The run's directory.
+        config: All its gin bindings as text; gin holds them.
         seed: Of the environment.
 
     Returns:
         The run.
 
     Raises:
-        ValueError: If there is no run or no checkpoint.
+        ValueError: If there is no checkpoint.
     """
     directory = run_dir.RunDir(root_dir)
-    if not directory.config.exists():
-        raise ValueError(f"{root_dir}: no config.gin, expected the directory of a run")
-    config = directory.config.read_text()
-    load_environment = configuration.load_environment(config)
     if checkpoints.newest(directory.checkpoints) is None:
         raise ValueError(f"{root_dir}: no checkpoint in {directory.checkpoints}, expected one; let the run go on")
-    environment = load_environment(seed=seed)
+    environment = gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=seed)
     build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
     built = build_agent(
         tensor_spec.from_spec(environment.time_step_spec()),
@@ -65,20 +63,21 @@ def restore(root_dir: pathlib.Path, seed: int = 0) -> RestoredRun:
     return RestoredRun(directory, config, environment, built, found)
 
 
-def export_run(root_dir: pathlib.Path, out: Optional[pathlib.Path]) -> pathlib.Path:
+def export_run(root_dir: pathlib.Path, config: str, out: Optional[pathlib.Path]) -> pathlib.Path:
     """Exports the policies of a run's newest checkpoint.
 
     Args:
         root_dir: The run's directory.
+        config: All its gin bindings as text; gin holds them.
         out: Directory of the exports; `exported` in the run's where None, beside its evaluated ones.
 
     Returns:
         The folder written.
 
     Raises:
-        ValueError: If there is no run or no checkpoint.
+        ValueError: If there is no checkpoint.
     """
-    run = restore(root_dir)
+    run = restore(root_dir, config)
     state = run.found.state
     manifest = evaluation.export_manifest(run.environment, run.config, state["env_step"], state["seed"])
     run.environment.close()

@@ -14,21 +14,10 @@ from tf_agents.agents import tf_agent
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
 
 from slac_tf import types
-from slac_tf.environments import pixels
+from slac_tf.environments import faults, task_environment
 from slac_tf.replay import sequence_replay
-from slac_tf.training import (
-    checkpoints,
-    collection,
-    counters,
-    evaluation,
-    failures,
-    metrics,
-    progress,
-    resources,
-    run_dir,
-    signals,
-    storage,
-)
+from slac_tf.runs import checkpoints, counters, failures, metrics, progress, resources, run_dir, signals, storage
+from slac_tf.training import collection, evaluation
 from slac_tf.training import settings as settings_lib
 
 
@@ -55,7 +44,7 @@ class Run:
         self,
         settings: settings_lib.Settings,
         seed: int,
-        environment: pixels.PixelEnvironment,
+        environment: task_environment.TaskEnvironment,
         built: types.BuiltAgent,
         replay: sequence_replay.SequenceReplay,
         evaluator: evaluation.Evaluator,
@@ -98,7 +87,7 @@ class Run:
         self._stop.install()
         try:
             self._go_through_phases()
-        except pixels.FaultyEnvironmentError as fault:
+        except faults.FaultyEnvironmentError as fault:
             raise self._failures.environment(fault, self._where(), self._checkpoint) from fault
         count = self._counters
         return Result(

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from slac_tf import types
-from slac_tf.environments import pixels
+from slac_tf.environments import task_environment
 
 
 class Settings(NamedTuple):
@@ -56,7 +56,7 @@ def check(settings: Settings) -> None:
             raise ValueError(f"train_eval.{name}: {value}, expected {wanted}")
 
 
-def check_sequences(settings: Settings, built: types.BuiltAgent, environment: pixels.PixelEnvironment) -> None:
+def check_sequences(settings: Settings, built: types.BuiltAgent, environment: task_environment.TaskEnvironment) -> None:
     """Checks that episodes hold the agent's sequences, and replay a batch of them.
 
     Args:

@@ -9,9 +9,10 @@ from absl import logging
 from tf_agents.specs import tensor_spec
 
 from slac_tf import types
-from slac_tf.environments import pixels
+from slac_tf.environments import task_environment
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, evaluation, failures, metrics, resources, run_dir, storage, transfer
+from slac_tf.runs import checkpoints, failures, metrics, resources, run_dir, storage
+from slac_tf.training import evaluation, transfer
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 from slac_tf.utils import checks
@@ -26,7 +27,7 @@ def train_eval(
     config: str,
     on_built: Callable[[], None],
     *,
-    load_environment: Callable[..., pixels.PixelEnvironment] = gin.REQUIRED,
+    load_environment: Callable[..., task_environment.TaskEnvironment] = gin.REQUIRED,
     build_agent: Callable[..., types.BuiltAgent] = gin.REQUIRED,
     num_env_steps: int = gin.REQUIRED,
     initial_collect_agent_steps: int = 10_000,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from slac_tf import types
-from slac_tf.training import checkpoints, run_dir
+from slac_tf.runs import checkpoints, run_dir
 
 _RECORD = "initialized_from.json"
 

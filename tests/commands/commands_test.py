@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from slac_tf.training import failures, run, run_dir, train_eval
+from slac_tf.runs import failures, run_dir
+from slac_tf.training import run, train_eval
 
 BIN = pathlib.Path(__file__).resolve().parents[2] / "bin"
 
@@ -150,7 +151,7 @@ def test_export_mistakes(command, tmp_path):
 
 
 def test_export_without_checkpoint(command, tmp_path):
-    from slac_tf.training import configuration
+    from slac_tf.config import configuration
 
     config = configuration.load(["finger_spin.gin", "debug.gin"], [])
     (tmp_path / "config.gin").write_text("# seed = 0\n" + config)

@@ -8,7 +8,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from slac_tf.training import configuration
+from slac_tf.config import configuration
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "custom_latent_models.md"
 

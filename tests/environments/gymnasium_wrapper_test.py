@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from tf_agents.environments import utils
 
-from slac_tf.environments import gymnasium_wrapper, pixels
+from slac_tf.environments import faults, gymnasium_wrapper, task_environment
 
 
 class FakeEnv(gymnasium.Env):
@@ -71,9 +71,11 @@ def test_what_is_not_finite_reaches_the_check_that_names_task_and_step(state, re
     fake = FakeEnv(terminated=True, truncated=False)
     fake.step = lambda action: (np.full((2, 2), state), reward, False, False, {})
     base = gymnasium_wrapper.GymnasiumWrapper(fake)
-    env = pixels.PixelEnvironment(base, base.render, task_name="fake", control_time_step=0.1, observations=("state",))
+    env = task_environment.TaskEnvironment(
+        base, base.render, task_name="fake", control_time_step=0.1, observations=("state",)
+    )
     env.reset()
     with pytest.raises(
-        pixels.FaultyEnvironmentError, match=rf"fake: {name} is (nan|inf).* \(control step 1 of episode 1\)"
+        faults.FaultyEnvironmentError, match=rf"fake: {name} is (nan|inf).* \(control step 1 of episode 1\)"
     ):
         env.step(ACTION)

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from runs import (
+from processes import (
     COMMAND,
     INITIAL_AGENT_STEPS,
     Process,
@@ -24,7 +24,7 @@ from runs import (
 )
 from tensorboard.backend.event_processing import event_accumulator
 
-from slac_tf.training import checkpoints
+from slac_tf.runs import checkpoints
 
 RANDOM = r"collecting \d+ agent steps"
 PRETRAIN = r"\bpretrain \d+/"

@@ -7,8 +7,9 @@ import point_task  # noqa: F401  registers load_point
 import pytest
 
 from slac_tf.agents.sac import agent as sac_agent
+from slac_tf.config import configuration
 from slac_tf.losses import dpg, mpo, sac
-from slac_tf.training import configuration, train_eval
+from slac_tf.training import train_eval
 
 # Random actions get 4 to 7 of 20, the way straight to the target 17 to 18.
 SOLVED = 11.0

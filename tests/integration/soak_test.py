@@ -5,7 +5,7 @@ import statistics
 import time
 
 import pytest
-from runs import Process, check_files, lines, newest
+from processes import Process, check_files, lines, newest
 
 _SECONDS = 300
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from runs import COMMAND, NAME, SEED, lines, rows, run
+from processes import COMMAND, NAME, SEED, lines, rows, run
 from tensorboard.backend.event_processing import event_accumulator
 from tf_agents.trajectories import time_step as ts
 
 from slac_tf.export import player
-from slac_tf.training import metrics, train_eval
+from slac_tf.runs import metrics
+from slac_tf.training import train_eval
 
 BINDINGS = ("--gin_bindings=train_eval.keep_exports = 5",)
 TASK_NAME = "Hopper-v4"  # in tables

@@ -13,7 +13,9 @@ import faulty_point  # noqa: F401  registers load_faulty_point
 import numpy as np
 import pytest
 
-from slac_tf.training import checkpoints, configuration, failures, train_eval
+from slac_tf.config import configuration
+from slac_tf.runs import checkpoints, failures
+from slac_tf.training import train_eval
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INITIAL_AGENT_STEPS, AGENT_STEPS = 30, 60  # episodes have 20

@@ -8,7 +8,7 @@ import pytest
 from fakes import FIRST, LAST, MID
 from tf_agents.policies import random_py_policy
 
-from slac_tf.environments import pixels
+from slac_tf.environments import faults
 from slac_tf.training import collection
 
 
@@ -108,7 +108,7 @@ def test_errors_arrive(overlap):
 @pytest.mark.parametrize("overlap", [False, True])
 def test_closing_does_not_wait_for_a_fault(overlap):
     environment, collector, _, _ = make(overlap)
-    environment.error = pixels.FaultyEnvironmentError("the reward is NaN")
+    environment.error = faults.FaultyEnvironmentError("the reward is NaN")
     collector.start()  # and then something else ends the run
     collector.close()
     assert len(environment.threads) == 1

@@ -12,8 +12,10 @@ from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 from tf_agents.trajectories import policy_step
 
-from slac_tf.environments import pixels
-from slac_tf.training import configuration, evaluation, metrics, run_dir
+from slac_tf.config import configuration
+from slac_tf.environments import faults
+from slac_tf.runs import metrics, run_dir
+from slac_tf.training import evaluation
 
 POSITION = {"env_step": 40, "agent_step": 20, "train_step": 7, "wall_seconds": 1.5}
 
@@ -101,7 +103,7 @@ def test_no_episodes():
 def test_an_episode_that_never_ends():
     endless = fakes.CountingEnvironment(length=10**9)
     with pytest.raises(
-        pixels.FaultyEnvironmentError, match=r"counting: episode 1 has not ended after 7 agent steps: .*"
+        faults.FaultyEnvironmentError, match=r"counting: episode 1 has not ended after 7 agent steps: .*"
     ):
         evaluation.run_episodes(endless, CountingPolicy(), 1, record=False, max_agent_steps=7)
     just_ends = fakes.CountingEnvironment(length=7)

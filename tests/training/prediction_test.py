@@ -7,7 +7,9 @@ from PIL import Image
 from tf_agents.policies import random_py_policy
 from tf_agents.specs import tensor_spec
 
-from slac_tf.training import checkpoints, configuration, prediction, restored, run_dir
+from slac_tf.config import configuration
+from slac_tf.runs import checkpoints, run_dir
+from slac_tf.training import prediction, restored
 
 
 class Replay:
@@ -21,7 +23,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
     directory = run_dir.RunDir(root)
     config = configuration.load(["gin_configs/finger_spin.gin", "gin_configs/debug.gin"], [])
-    environment = configuration.load_environment(config)(seed=0)
+    environment = configuration.load_text(config)(seed=0)
     specs = [tensor_spec.from_spec(spec) for spec in (environment.time_step_spec(), environment.action_spec())]
     environment.close()
     built = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn(*specs, tf.Variable(0, dtype=tf.int64))
@@ -33,7 +35,7 @@ def root(tmp_path_factory):
 
 def predict(root, **arguments):
     settings = dict(num_sequences=2, num_frames=5, context_frames=1, seed=0)
-    return prediction.predict(root, **{**settings, **arguments})
+    return prediction.predict(root, configuration.load_run(root), **{**settings, **arguments})
 
 
 def test_the_figure_has_four_rows_for_each_sequence_and_the_frames_of_the_task(root, tmp_path):
@@ -72,6 +74,6 @@ def test_an_episode_that_never_ends_is_cut():
 
 
 def test_an_export_from_the_checkpoint(root):
-    place = restored.export_run(root, None)
+    place = restored.export_run(root, configuration.load_run(root), None)
     assert place == root / "exported" / "env_step_000000014"
     assert (place / "greedy_policy" / "saved_model.pb").exists()

@@ -15,9 +15,9 @@ from tf_agents.agents import tf_agent
 from tf_agents.policies import random_tf_policy
 
 from slac_tf import types
-from slac_tf.environments import pixels
+from slac_tf.environments import faults
 from slac_tf.replay import sequence_replay
-from slac_tf.training import checkpoints, failures, metrics, run_dir, storage
+from slac_tf.runs import checkpoints, failures, metrics, run_dir, storage
 from slac_tf.training import run as run_lib
 from slac_tf.training import settings as settings_lib
 
@@ -95,12 +95,12 @@ class FaultyEnvironment(Environment):
 
     def _reset(self):
         if self._no_reset_after is not None and self.steps >= self._no_reset_after:
-            raise pixels.FaultyEnvironmentError("counting: reset() raised KeyError")
+            raise faults.FaultyEnvironmentError("counting: reset() raised KeyError")
         return super()._reset()
 
     def _step(self, action):
         if self.steps + 1 == self._fault_at:
-            raise pixels.FaultyEnvironmentError("counting: step() raised KeyError")
+            raise faults.FaultyEnvironmentError("counting: step() raised KeyError")
         return super()._step(action)
 
 
@@ -422,7 +422,7 @@ def test_an_evaluation_that_fails_is_made_again(make):
     evaluate = evaluator.evaluate
 
     def fails(*_):
-        raise pixels.FaultyEnvironmentError("counting: step() raised KeyError")
+        raise faults.FaultyEnvironmentError("counting: step() raised KeyError")
 
     evaluator.evaluate = fails
     first = make(evaluator=evaluator)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from slac_tf.latent_models import two_layer
-from slac_tf.training import checkpoints, run_dir, transfer
+from slac_tf.runs import checkpoints, run_dir
+from slac_tf.training import transfer
 
 SIZES = dict(z1_size=3, z2_size=4, hidden_sizes=(8,))
 

@@ -7,7 +7,7 @@ import pytest
 from tf_agents.drivers import py_driver
 from tf_agents.policies import random_py_policy
 
-from slac_tf.training import counters as counters_lib
+from slac_tf.runs import counters as counters_lib
 
 
 def drive(counters, environment, num_steps, time_step=None):

@@ -5,8 +5,8 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from slac_tf.training import checkpoints as checkpoints_lib
-from slac_tf.training import storage
+from slac_tf.runs import checkpoints as checkpoints_lib
+from slac_tf.runs import storage
 
 
 class Agent(tf.Module):

@@ -12,7 +12,7 @@ from absl import logging
 
 from slac_tf import types
 from slac_tf.replay import sequence_replay
-from slac_tf.training import storage
+from slac_tf.runs import storage
 
 _PREFIX = "checkpoint-"
 _STATE = "state.json"

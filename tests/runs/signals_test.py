@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from slac_tf.training import signals
+from slac_tf.runs import signals
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_second_sigterm_changes_nothing(stop):
 def test_a_second_sigint_ends_the_process_at_once(first):
     program = f"""
         import os, signal
-        from slac_tf.training import signals
+        from slac_tf.runs import signals
         signals.StopRequest().install()
         os.kill(os.getpid(), signal.{first})
         print("still here", flush=True)

@@ -4,7 +4,7 @@ from tf_agents.environments import py_environment, utils
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
-from slac_tf.environments import pixels
+from slac_tf.environments import faults, task_environment
 
 
 class CountingEnv(py_environment.PyEnvironment):
@@ -59,7 +59,7 @@ ACTION = np.zeros(2, np.float32)
 
 def wrap(base, **kwargs):
     kwargs = {"task_name": "counting", "image_size": 8, **kwargs}
-    return pixels.PixelEnvironment(base, base.render, control_time_step=0.1, **kwargs)
+    return task_environment.TaskEnvironment(base, base.render, control_time_step=0.1, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_reward_that_is_not_finite_names_task_and_step():
     env.reset()
     env.step(ACTION)
     with pytest.raises(
-        pixels.FaultyEnvironmentError, match=r"counting: reward is nan, .* \(control step 4 of episode 1\)"
+        faults.FaultyEnvironmentError, match=r"counting: reward is nan, .* \(control step 4 of episode 1\)"
     ):
         env.step(ACTION)
 
@@ -191,7 +191,7 @@ def test_a_reward_that_is_not_finite_names_task_and_step():
 def test_a_frame_of_another_size_is_refused():
     env = wrap(CountingEnv(), image_size=64)
     with pytest.raises(
-        pixels.FaultyEnvironmentError, match=r"rendered uint8 \(8, 8, 3\), expected uint8 \(64, 64, 3\)"
+        faults.FaultyEnvironmentError, match=r"rendered uint8 \(8, 8, 3\), expected uint8 \(64, 64, 3\)"
     ):
         env.reset()
 
@@ -224,7 +224,7 @@ def test_an_answer_that_is_none(given, text):
     env.reset()
     env.step(ACTION)
     base._step = lambda action: given
-    with pytest.raises(pixels.FaultyEnvironmentError, match=rf"^counting: {text}.* \(control step 2 of episode 1\)$"):
+    with pytest.raises(faults.FaultyEnvironmentError, match=rf"^counting: {text}.* \(control step 2 of episode 1\)$"):
         env.step(ACTION)
 
 
@@ -233,7 +233,7 @@ def test_rewards_whose_sum_is_not_finite():
     base.poison = {1: 3e38, 2: 3e38}
     env = wrap(base, action_repeat=2)
     env.reset()
-    with pytest.raises(pixels.FaultyEnvironmentError, match="reward is inf"):
+    with pytest.raises(faults.FaultyEnvironmentError, match="reward is inf"):
         env.step(ACTION)
 
 
@@ -272,11 +272,12 @@ def test_what_the_environment_raises_is_named_and_kept(name):
         env._render_frame = fails
     else:
         setattr(base, f"_{name}", fails)
-    with pytest.raises(pixels.FaultyEnvironmentError) as caught:
+    with pytest.raises(faults.FaultyEnvironmentError) as caught:
         for _ in range(2):
             env.step(ACTION)
     step = 1 if name == "step" else 0
-    assert str(caught.value).startswith(f"counting: {name}() raised KeyError: 'the simulator', pixels_test.py:")
+    place = "task_environment_test.py:"
+    assert str(caught.value).startswith(f"counting: {name}() raised KeyError: 'the simulator', {place}")
     assert str(caught.value).endswith(f"(control step {step} of episode 2)")
     assert isinstance(caught.value.__cause__, KeyError)
 

@@ -1,7 +1,6 @@
 """Reads gin files and bindings; every mistake in them is one line."""
 
 import difflib
-import importlib
 import importlib.util  # gin 0.5 uses it without importing it
 import inspect
 import pathlib
@@ -11,7 +10,8 @@ from typing import Any, Callable, List, Optional, Sequence
 
 import gin
 
-from slac_tf.training import binding_places
+from slac_tf.config import binding_places
+from slac_tf.training import train_eval  # noqa: F401  (registers what every configuration binds)
 
 _ROOT = pathlib.Path(importlib.util.find_spec("slac_tf").submodule_search_locations[0]).parent  # type: ignore[union-attr,index]
 
@@ -53,23 +53,41 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> str:
     return gin.config_str()
 
 
-def load_environment(config: str) -> Callable[..., Any]:
-    """The environment loader of a run.
+def load_text(config: str) -> Callable[..., Any]:
+    """Takes a run's configuration as the one in effect.
 
     Args:
         config: The run's gin bindings as text, as `load` returned it.
 
     Returns:
-        To be called with `seed`; gives a PyEnvironment.
+        Its environment loader: to be called with `seed`; gives a PyEnvironment.
 
     Raises:
         ConfigurationError: If the text cannot be parsed.
     """
-    # Registers what a configuration binds; parsing would call it unknown.
-    importlib.import_module("slac_tf.training.train_eval")
     gin.clear_config()
     _parse(lambda: gin.parse_config(config), "the run's config.gin")
     return gin.query_parameter("train_eval.load_environment").scoped_configurable_fn
+
+
+def load_run(root_dir: pathlib.Path) -> str:
+    """Takes the configuration of a run's directory as the one in effect.
+
+    Args:
+        root_dir: The run's directory.
+
+    Returns:
+        All that is bound, as gin text.
+
+    Raises:
+        ConfigurationError: If there is no run, or its configuration cannot be parsed.
+    """
+    path = root_dir / "config.gin"
+    if not path.is_file():
+        raise ConfigurationError(f"{root_dir}: no config.gin, expected the directory of a run")
+    config = path.read_text()
+    load_text(config)
+    return config
 
 
 def _parse(action: Callable[[], None], where: str, file: Optional[str] = None) -> None:

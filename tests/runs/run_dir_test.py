@@ -4,7 +4,9 @@ import sys
 import gin
 import pytest
 
-from slac_tf.training import configuration, run_dir, train_eval  # noqa: F401  (registers what is bound)
+from slac_tf.config import configuration
+from slac_tf.runs import run_dir
+from slac_tf.training import train_eval  # noqa: F401  (registers what is bound
 
 CONFIG = "import slac_tf\n\n# Parameters for train_eval:\ntrain_eval.keep_exports = 3\ntrain_eval.num_env_steps = 100\n"
 

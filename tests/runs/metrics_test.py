@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from slac_tf.training import metrics, run_dir
+from slac_tf.runs import metrics, run_dir
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import threading
 
 import numpy as np
 
-from slac_tf.training import resources
+from slac_tf.runs import resources
 
 
 def test_used(tmp_path):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.plugins.scalar import summary_v2 as scalar
 
-from slac_tf.training import run_dir, storage
+from slac_tf.runs import run_dir, storage
 
 # The header of the published curves, so that both are read by the same programs.
 EVAL_COLUMNS = (

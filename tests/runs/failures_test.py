@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from tf_agents.agents import tf_agent
 
-from slac_tf.environments import pixels
+from slac_tf.environments import faults
 from slac_tf.replay import sequence_replay
-from slac_tf.training import failures, run_dir
+from slac_tf.runs import failures, run_dir
 
 
 class Saver:
@@ -158,8 +158,8 @@ def fault():
         raise ZeroDivisionError("division by zero")
     except ZeroDivisionError as error:
         try:
-            raise pixels.FaultyEnvironmentError("point: step() raised ZeroDivisionError") from error
-        except pixels.FaultyEnvironmentError as raised:
+            raise faults.FaultyEnvironmentError("point: step() raised ZeroDivisionError") from error
+        except faults.FaultyEnvironmentError as raised:
             return raised
 
 

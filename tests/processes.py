@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import pytest
 
-from slac_tf.training import checkpoints
+from slac_tf.runs import checkpoints
 
 BIN = pathlib.Path(__file__).resolve().parents[1] / "bin"
 SEED = 3

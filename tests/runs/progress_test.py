@@ -5,7 +5,7 @@ import sys
 import pytest
 from absl import logging
 
-from slac_tf.training import progress
+from slac_tf.runs import progress
 
 
 class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 
-from slac_tf.summaries import gifs
+from slac_tf.runs import films
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def clip():
 
 
 def test_gif(clip):
-    picture = Image.open(io.BytesIO(gifs.encode_gif(clip, fps=10)))
+    picture = Image.open(io.BytesIO(films.encode_gif(clip, fps=10)))
     assert picture.format == "GIF"
     assert picture.size == (48, 32)
     assert picture.n_frames == 5
@@ -32,7 +32,7 @@ def test_gif(clip):
 
 def test_gif_frames_that_do_not_move_are_not_lost_in_time():
     frames = np.zeros((4, 16, 16, 3), np.uint8)
-    picture = Image.open(io.BytesIO(gifs.encode_gif(frames, fps=10)))
+    picture = Image.open(io.BytesIO(films.encode_gif(frames, fps=10)))
     # Equal frames may be stored as one that is shown for longer.
     total = 0
     for t in range(picture.n_frames):
@@ -42,13 +42,13 @@ def test_gif_frames_that_do_not_move_are_not_lost_in_time():
 
 
 def test_gif_is_not_faster_than_viewers_allow(clip):
-    picture = Image.open(io.BytesIO(gifs.encode_gif(clip, fps=200)))
+    picture = Image.open(io.BytesIO(films.encode_gif(clip, fps=200)))
     assert picture.info["duration"] == 20
 
 
 def test_gif_summary(clip, tmp_path):
     with tf.summary.create_file_writer(str(tmp_path)).as_default():
-        gifs.write_gif("clip", clip, fps=10, step=7)
+        films.write_gif("clip", clip, fps=10, step=7)
     events = event_accumulator.EventAccumulator(str(tmp_path), size_guidance={"tensors": 0, "images": 0})
     events.Reload()
     assert events.Tags()["tensors"] == ["clip"]
@@ -63,7 +63,7 @@ def test_gif_summary(clip, tmp_path):
 def test_mp4(clip, tmp_path):
     path = tmp_path / "videos" / "clip.mp4"
     for _ in range(2):  # the second replaces the first
-        gifs.write_mp4(path, clip, fps=10)
+        films.write_mp4(path, clip, fps=10)
     with imageio.get_reader(path) as reader:
         assert reader.get_meta_data()["fps"] == 10
         frames = np.stack([frame for frame in reader])  # list() would ask for its infinite length

@@ -9,6 +9,8 @@ from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
+from slac_tf.environments import faults
+
 OBSERVATIONS = ("pixels", "state")
 
 
@@ -31,11 +33,7 @@ def check_arguments(*, observations: Sequence[str], action_repeat: int, image_si
             raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
 
 
-class FaultyEnvironmentError(RuntimeError):
-    """An environment failed, or gave what it must not give; the message says what, in which task and when."""
-
-
-class PixelEnvironment(py_environment.PyEnvironment):
+class TaskEnvironment(py_environment.PyEnvironment):
     """Adds pixels, action repeat and normalized actions to an environment with a flat state.
 
     One step of this environment is an agent step: `action_repeat` control steps of the environment inside,
@@ -223,8 +221,8 @@ class PixelEnvironment(py_environment.PyEnvironment):
 
     # What may go wrong inside.
 
-    def _fault(self, what: str) -> FaultyEnvironmentError:
-        return FaultyEnvironmentError(
+    def _fault(self, what: str) -> faults.FaultyEnvironmentError:
+        return faults.FaultyEnvironmentError(
             f"{self._task_name}: {what} (control step {self._control_step} of episode {self._episode})"
         )
 

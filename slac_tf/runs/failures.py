@@ -16,8 +16,8 @@ import tensorflow as tf
 from absl import logging
 from tf_agents.agents import tf_agent
 
-from slac_tf.environments import pixels
-from slac_tf.training import checkpoints, run_dir
+from slac_tf.environments import faults
+from slac_tf.runs import checkpoints, run_dir
 
 _RECENT_LOSSES = 200
 _ON_THE_LINE = ("reward", "observation")  # of a batch's entries; the others only where they are not finite
@@ -110,7 +110,7 @@ class Failures:
             raise self._non_finite(f"{bad[0]} is not finite at {position}, expected finite weights")
 
     def environment(
-        self, fault: pixels.FaultyEnvironmentError, position: str, checkpoint: Callable[[], pathlib.Path]
+        self, fault: faults.FaultyEnvironmentError, position: str, checkpoint: Callable[[], pathlib.Path]
     ) -> EnvironmentFailedError:
         """Keeps all that there is after an environment's fault: the step that failed is not part of it.
 

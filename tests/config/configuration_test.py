@@ -3,7 +3,8 @@ import re
 import gin
 import pytest
 
-from slac_tf.training import configuration, train_eval  # noqa: F401  (registers what the files bind)
+from slac_tf.config import configuration
+from slac_tf.training import train_eval  # noqa: F401  (registers what the files bind
 
 VALID = "import slac_tf.training.train_eval\ntrain_eval.num_env_steps = 3\n"
 
@@ -143,7 +144,7 @@ def test_own_file_includes_project_file(tmp_path, monkeypatch, write):
 def test_environment_of_a_configuration_text():
     text = configuration.load(["finger_spin.gin"], ["RENDER_QUALITY = 'fast'"])
     gin.clear_config()
-    environment = configuration.load_environment(text)(seed=3)
+    environment = configuration.load_text(text)(seed=3)
     try:
         assert environment.task_name == "finger_spin"
         assert environment.action_repeat == 2
@@ -153,7 +154,7 @@ def test_environment_of_a_configuration_text():
 
 def test_environment_of_a_malformed_text():
     with pytest.raises(configuration.ConfigurationError, match=r"config.gin.*no_such_thing"):
-        configuration.load_environment("no_such_thing.x = 1\n")
+        configuration.load_text("no_such_thing.x = 1\n")
 
 
 def test_bindings_that_nothing_reads(write):

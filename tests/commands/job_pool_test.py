@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from slac_tf.training import sweep
+from slac_tf.commands import job_pool
 
 # Stands for the training command: notes that it ran, then does what the seed asks for.
 SCRIPT = """#!{python}
@@ -31,15 +31,15 @@ def training_command(monkeypatch, tmp_path):
     script = tmp_path / "command.py"
     script.write_text(SCRIPT.format(python=sys.executable))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(sweep.sys, "executable", str(script))
+    monkeypatch.setattr(job_pool.sys, "executable", str(script))
 
 
-def jobs(tmp_path, seeds, variants=("default",)):
-    return sweep.jobs(tmp_path / "runs", ["task.gin"], variants, ["a.b = 1"], seeds)
+def make_jobs(tmp_path, seeds, variants=("default",)):
+    return job_pool.jobs(tmp_path / "runs", ["task.gin"], variants, ["a.b = 1"], seeds)
 
 
 def test_jobs_are_variants_times_seeds(tmp_path):
-    first, second, third, fourth = jobs(tmp_path, [0, 1], ["default", "latent_models/vae.gin"])
+    first, second, third, fourth = make_jobs(tmp_path, [0, 1], ["default", "latent_models/vae.gin"])
     assert [job.name for job in (first, second, third, fourth)] == [
         "default seed 0",
         "vae seed 0",
@@ -58,32 +58,32 @@ def test_jobs_are_variants_times_seeds(tmp_path):
 
 def test_variants_of_one_name_are_refused(tmp_path):
     with pytest.raises(ValueError, match="different file names"):
-        jobs(tmp_path, [0], ["a/vae.gin", "b/vae.gin"])
+        make_jobs(tmp_path, [0], ["a/vae.gin", "b/vae.gin"])
 
 
 @pytest.mark.parametrize("num_parallel", [1, 2])
 def test_a_failed_run_does_not_stop_the_rest(tmp_path, num_parallel):
-    all_jobs = jobs(tmp_path, [1, 7, 2])
-    assert sweep.run(all_jobs, num_parallel) == {"default seed 7": 3}
+    all_jobs = make_jobs(tmp_path, [1, 7, 2])
+    assert job_pool.run(all_jobs, num_parallel) == {"default seed 7": 3}
     assert all((job.root_dir / "ran").read_text() == "x" for job in all_jobs)
 
 
 def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path):
-    all_jobs = jobs(tmp_path, [1, 7])
-    sweep.run(all_jobs, 1)
-    sweep.run(all_jobs, 1)
+    all_jobs = make_jobs(tmp_path, [1, 7])
+    job_pool.run(all_jobs, 1)
+    job_pool.run(all_jobs, 1)
     assert [(job.root_dir / "ran").read_text() for job in all_jobs] == ["x", "xx"]
 
 
 def test_a_finished_run_with_other_arguments_is_run_again(tmp_path):
-    (job,) = jobs(tmp_path, [1])
-    sweep.run([job], 1)
-    sweep.run([job._replace(arguments=[*job.arguments, "--gin_bindings=a.c = 2"])], 1)
+    (job,) = make_jobs(tmp_path, [1])
+    job_pool.run([job], 1)
+    job_pool.run([job._replace(arguments=[*job.arguments, "--gin_bindings=a.c = 2"])], 1)
     assert (job.root_dir / "ran").read_text() == "xx"
 
 
 def test_a_signal_is_passed_on_and_nothing_more_is_started(tmp_path):
-    all_jobs = jobs(tmp_path, [9, 1])
+    all_jobs = make_jobs(tmp_path, [9, 1])
     started = all_jobs[0].root_dir / "ran"
 
     def interrupt():
@@ -94,5 +94,5 @@ def test_a_signal_is_passed_on_and_nothing_more_is_started(tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    assert sweep.run(all_jobs, 1) == {"default seed 9": 143, "default seed 1": 130}
+    assert job_pool.run(all_jobs, 1) == {"default seed 9": 143, "default seed 1": 130}
     assert not pathlib.Path(all_jobs[1].root_dir).exists()

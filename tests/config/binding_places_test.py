@@ -1,6 +1,6 @@
 import pytest
 
-from slac_tf.training import binding_places
+from slac_tf.config import binding_places
 
 
 @pytest.fixture

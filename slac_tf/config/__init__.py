@@ -1,0 +1,1 @@
+"""Gin files: reading them, and every mistake in them as one line."""

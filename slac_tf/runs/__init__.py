@@ -1,0 +1,1 @@
+"""What a run keeps: directory, checkpoints, metrics, films, counters; signals and failures that end it."""

@@ -1,1 +1,0 @@
-"""Pictures for TensorBoard: GIFs and videos of the latent model."""
