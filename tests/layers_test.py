@@ -32,11 +32,11 @@ FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 
 def layer(module):
-    """`slac_tf.agents.slac.agent` -> (rank of agents, 'agents/slac'); an agent's folder is its own."""
+    """`slac_tf.agents.slac.agent` -> (rank of agents, 'agents/slac'); what agents share stands above their folders."""
     parts = module.split(".")[1:]
     folder = "/".join(parts[:2]) if parts[0] == "agents" else parts[0]
     assert parts[0] in LAYERS, f"{module}: give {parts[0]} a place in LAYERS"
-    return LAYERS.index(parts[0]), folder
+    return LAYERS.index(parts[0]) - 0.5 * (folder == "agents/base"), folder
 
 
 def imported_modules(source):

@@ -5,9 +5,12 @@ mean and standard deviation have trust regions of their own, one for each action
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
 
 
 def e_step_weights(qs: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
@@ -50,32 +53,6 @@ def e_step_kl(weights: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(weights * tf.math.log(weights * weights.shape[0] + 1e-8), axis=0)
 
 
-class Gaussian(NamedTuple):
-    """A diagonal Gaussian over actions.
-
-    Attributes:
-        loc: `[B, A] float32`.
-        scale: `[B, A] float32`.
-    """
-
-    loc: tf.Tensor
-    scale: tf.Tensor
-
-
-def log_prob(policy: Gaussian, actions: tf.Tensor) -> tf.Tensor:
-    """Log density.
-
-    Args:
-        policy: The Gaussian.
-        actions: `[N, B, A] float32`.
-
-    Returns:
-        `[N, B] float32`.
-    """
-    z = (actions - policy.loc) / policy.scale
-    return tf.reduce_sum(-0.5 * tf.square(z) - tf.math.log(policy.scale) - 0.5 * math.log(2 * math.pi), axis=-1)
-
-
 class Decoupled(NamedTuple):
     """One value for the policy with the target's deviation, one for that with the target's mean (2018b, Section 4.2.1).
 
@@ -84,31 +61,33 @@ class Decoupled(NamedTuple):
         std: What moves the standard deviation.
     """
 
-    mean: tf.Tensor
-    std: tf.Tensor
+    mean: Any
+    std: Any
 
 
-def decouple(policy: Gaussian, target: Gaussian) -> "tuple[Gaussian, Gaussian]":
+def decouple(policy: tfp.distributions.Normal, target: tfp.distributions.Normal) -> Decoupled:
     """The policy with the target's standard deviation, and the policy with the target's mean.
 
     Args:
-        policy: The policy that is trained.
+        policy: The policy that is trained, batch shape `[B, A]`.
         target: Its delayed copy.
 
     Returns:
-        One Gaussian that trains the mean, one that trains the standard deviation.
+        One policy that trains the mean, one that trains the standard deviation.
     """
-    return (
-        Gaussian(policy.loc, tf.stop_gradient(target.scale)),
-        Gaussian(tf.stop_gradient(target.loc), policy.scale),
+    return Decoupled(
+        mean=tfd.Normal(policy.loc, tf.stop_gradient(target.scale)),
+        std=tfd.Normal(tf.stop_gradient(target.loc), policy.scale),
     )
 
 
-def m_step_loss(policy: Gaussian, target: Gaussian, actions: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+def m_step_loss(
+    policy: tfp.distributions.Normal, target: tfp.distributions.Normal, actions: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
     """Weighted maximum likelihood, -Σ_j w_j log π(a_j | s), of both decoupled policies.
 
     Args:
-        policy: The policy that is trained.
+        policy: The policy that is trained, batch shape `[B, A]`.
         target: Its delayed copy.
         actions: `[N, B, A] float32`.
         weights: `[N, B] float32`.
@@ -116,28 +95,23 @@ def m_step_loss(policy: Gaussian, target: Gaussian, actions: tf.Tensor, weights:
     Returns:
         `[B] float32`.
     """
-    of_mean, of_std = decouple(policy, target)
-    log_probs = log_prob(of_mean, actions) + log_prob(of_std, actions)
+    decoupled = decouple(policy, target)
+    log_probs = tf.reduce_sum(decoupled.mean.log_prob(actions) + decoupled.std.log_prob(actions), axis=-1)  # [N, B]
     return -tf.reduce_sum(weights * log_probs, axis=0)
 
 
-def kl_by_dimension(policy: Gaussian, target: Gaussian) -> Decoupled:
+def kl_by_dimension(policy: tfp.distributions.Normal, target: tfp.distributions.Normal) -> Decoupled:
     """KL(target ‖ policy) of each action dimension, split into the mean's and the standard deviation's.
 
     Args:
-        policy: The policy that is trained.
+        policy: The policy that is trained, batch shape `[B, A]`.
         target: Its delayed copy.
 
     Returns:
         `[B, A] float32` each.
     """
-    # Same deviation: (Δμ / σ)² / 2. Same mean: log(σ / σ̄) + σ̄² / 2σ² - 1/2.
-    target = Gaussian(*(tf.stop_gradient(x) for x in target))
-    ratio = target.scale / policy.scale
-    return Decoupled(
-        mean=0.5 * tf.square((policy.loc - target.loc) / target.scale),
-        std=-tf.math.log(ratio) + 0.5 * tf.square(ratio) - 0.5,
-    )
+    fixed = tfd.Normal(tf.stop_gradient(target.loc), tf.stop_gradient(target.scale))
+    return Decoupled(*(tfd.kl_divergence(fixed, each) for each in decouple(policy, target)))
 
 
 def trust_region_loss(mean_kl: tf.Tensor, multiplier: tf.Tensor, epsilon: float) -> "tuple[tf.Tensor, tf.Tensor]":

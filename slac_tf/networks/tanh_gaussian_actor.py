@@ -48,3 +48,14 @@ class TanhGaussianActor(tf.Module):
             `[B, A] float32` in (-1, 1).
         """
         return tf.tanh(self._base(inputs).loc)
+
+    def sample(self, inputs: tf.Tensor) -> tf.Tensor:
+        """An action of the distribution.
+
+        Args:
+            inputs: `[B, S] float32`.
+
+        Returns:
+            `[B, A] float32` in (-1, 1).
+        """
+        return self(inputs).sample()

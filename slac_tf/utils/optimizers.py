@@ -1,24 +1,109 @@
-"""The one optimizer of all agents, with its moments made before the first step."""
+"""The one optimizer of all agents, and gradient steps that are made whole or not at all."""
 
-from typing import Iterable, Optional
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
 
-def adam(
-    learning_rate: float, variables: Iterable[tf.Variable] = (), clip_norm: Optional[float] = None
-) -> tf.keras.optimizers.Optimizer:
+def adam(learning_rate: float, clip_norm: Optional[float] = None) -> tf.keras.optimizers.Optimizer:
     """Adam with TensorFlow 1's epsilon, 1e-8.
 
     Args:
         learning_rate: Its learning rate.
-        variables: Their moments are made now, so that a checkpoint restored before training finds them.
-        clip_norm: Gradients are scaled to this global norm at the most.
+        clip_norm: Gradients are scaled to this global norm at the most; not at all where None.
 
     Returns:
         The optimizer.
     """
     # The legacy class updates each variable with one fused operation.
-    optimizer = tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8, global_clipnorm=clip_norm)
+    return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8, global_clipnorm=clip_norm)
+
+
+def create_moments(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:
+    """Makes an optimizer's moments now, so that a checkpoint restored before training finds them.
+
+    Args:
+        optimizer: The optimizer.
+        variables: What it trains.
+    """
     optimizer._create_all_weights(list(variables))
-    return optimizer
+
+
+class Objective(NamedTuple):
+    """A loss, and what is trained by it.
+
+    Attributes:
+        name: Such as 'critic'.
+        loss: Scalar, mean over the batch.
+        tape: Has recorded it.
+        optimizer: Descends it.
+        variables: Trained by it, and by nothing else.
+    """
+
+    name: str
+    loss: tf.Tensor
+    tape: tf.GradientTape
+    optimizer: tf.keras.optimizers.Optimizer
+    variables: Sequence[tf.Variable]
+
+
+class Step(NamedTuple):
+    """What became of a gradient step.
+
+    Attributes:
+        gradient_norms: Global norm of each objective's gradient before clipping, scalars.
+        is_finite: Whether all losses and norms are finite, scalar bool: else nothing was changed.
+    """
+
+    gradient_norms: List[tf.Tensor]
+    is_finite: tf.Tensor
+
+
+def step_if_finite(objectives: Sequence[Objective], then: Callable[[], None], otherwise: Callable[[], None]) -> Step:
+    """Takes the gradients of all objectives at the weights of now, then applies them all, or none.
+
+    Under a `tf.distribute` strategy losses and gradients are means over the replicas.
+
+    Args:
+        objectives: The losses.
+        then: Called after the gradients were applied, where all is finite, in cross-replica context.
+        otherwise: Called where something is not, in cross-replica context.
+
+    Returns:
+        What became of it.
+    """
+    pairs = []
+    for objective in objectives:
+        gradients = objective.tape.gradient(objective.loss, objective.variables)
+        pairs.append([(g, v) for g, v in zip(gradients, objective.variables) if g is not None])
+    losses = [objective.loss for objective in objectives]
+    each_gradients = [[gradient for gradient, _ in each] for each in pairs]
+    replica_context = tf.distribute.get_replica_context()
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        losses, each_gradients = replica_context.all_reduce(tf.distribute.ReduceOp.MEAN, (losses, each_gradients))
+    norms = [tf.linalg.global_norm(each) if each else tf.constant(0.0) for each in each_gradients]
+    is_finite = tf.reduce_all(tf.math.is_finite(tf.stack([*losses, *norms])))
+
+    def apply_in_replica(gradients: Sequence[Sequence[tf.Tensor]]) -> None:
+        for objective, each, of in zip(objectives, gradients, pairs):
+            variables = [variable for _, variable in of]
+            if variables:  # none where all are frozen
+                objective.optimizer.apply_gradients(zip(each, variables), experimental_aggregate_gradients=False)
+
+    def apply_all(
+        strategy: tf.distribute.Strategy, gradients: Sequence[Sequence[tf.Tensor]], is_finite: tf.Tensor
+    ) -> None:
+        def apply() -> tf.Operation:
+            strategy.extended.call_for_each_replica(apply_in_replica, args=(gradients,))
+            then()
+            return tf.no_op()
+
+        def skip() -> tf.Operation:
+            otherwise()
+            return tf.no_op()
+
+        # The same on each replica. A condition around an optimizer must stand outside of replica contexts.
+        tf.cond(strategy.experimental_local_results(is_finite)[0], apply, skip)
+
+    replica_context.merge_call(apply_all, args=(each_gradients, is_finite))
+    return Step(norms, is_finite)

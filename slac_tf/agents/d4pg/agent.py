@@ -1,36 +1,36 @@
 """Distributed distributional deterministic policy gradients (Barth-Maron et al. 2018), in one process."""
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple
 
 import tensorflow as tf
-from tf_agents.agents import tf_agent
 from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
-from tf_agents.typing import types
+from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
+from slac_tf.agents import base
 from slac_tf.agents.d4pg import networks as d4pg_networks
 from slac_tf.losses import categorical, dpg, n_step
 from slac_tf.networks import representations
-from slac_tf.utils import optimizers, targets
+from slac_tf.utils import optimizers
 
 _ACTION_GRADIENT_NORM = 1.0
 
 
-class LearningRates(NamedTuple):
-    """Adam's, for each loss.
+class D4pgOptimizers(NamedTuple):
+    """One optimizer for each loss.
 
     Attributes:
-        critic: Of critic and encoder.
-        actor: Of the actor.
+        critic: For critic and encoder.
+        actor: For the actor.
     """
 
-    critic: float
-    actor: float
+    critic: tf.keras.optimizers.Optimizer
+    actor: tf.keras.optimizers.Optimizer
 
 
-class D4pgAgent(tf_agent.TFAgent):
+class D4pgAgent(base.Agent):
     """A categorical critic of n-step returns and a deterministic actor.
 
     Replayed windows hold H+n steps, H the frames that are seen. Variables trained by each loss: the critic
@@ -41,14 +41,13 @@ class D4pgAgent(tf_agent.TFAgent):
     def __init__(
         self,
         time_step_spec: ts.TimeStep,
-        action_spec: types.NestedTensorSpec,
+        action_spec: tf_types.NestedTensorSpec,
         networks: d4pg_networks.D4pgNetworks,
         target_networks: d4pg_networks.D4pgNetworks,
+        d4pg_optimizers: D4pgOptimizers,
         *,
         policy: tf_policy.TFPolicy,
         collect_policy: tf_policy.TFPolicy,
-        learning_rates: LearningRates,
-        clip_norm: float,
         num_steps: int,
         gamma: float,
         target_update_period: int,
@@ -63,10 +62,9 @@ class D4pgAgent(tf_agent.TFAgent):
             action_spec: `[A] float32` in [-1, 1].
             networks: The networks, built.
             target_networks: The same, for the delayed copies.
+            d4pg_optimizers: One for each loss.
             policy: μ.
             collect_policy: μ with noise.
-            learning_rates: For each loss.
-            clip_norm: Global norm that gradients are clipped to.
             num_steps: n, rewards in the critic's target.
             gamma: Discount factor of an agent step.
             target_update_period: Train steps between copies to the target networks.
@@ -80,32 +78,35 @@ class D4pgAgent(tf_agent.TFAgent):
             action_spec,
             policy=policy,
             collect_policy=collect_policy,
-            train_sequence_length=length + num_steps,
+            sequence_length=length + num_steps - 1,
             train_step_counter=train_step_counter,
+            name=name,
         )
         self._networks = networks
         self._target = target_networks
         self._step = length - 1  # of the window: the one that is trained on
         self._num_steps = num_steps
         self._gamma = gamma
-        self._target_update_period = target_update_period
         self._give_priorities = give_priorities
-        self._critic_optimizer = optimizers.adam(learning_rates.critic, self._critic_variables, clip_norm)
-        self._actor_optimizer = optimizers.adam(learning_rates.actor, networks.actor.trainable_variables, clip_norm)
-        self._compiled_train = common.function(self._train_step)
+        self._optimizers = d4pg_optimizers
+        optimizers.create_moments(d4pg_optimizers.critic, self._critic_variables)
+        optimizers.create_moments(d4pg_optimizers.actor, networks.actor.trainable_variables)
+        self._copy_now_and_then = common.Periodically(self._copy_to_target, target_update_period, "target_update")
 
     @property
     def _critic_variables(self) -> List[tf.Variable]:
         return [*self._networks.critic.trainable_variables, *self._networks.representation.trainable_variables]
 
     def _initialize(self) -> None:
-        targets.copy_periodically(tf.constant(0), 1, self._networks.variables, self._target.variables)
+        self._copy_to_target()
 
-    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        return self._compiled_train(experience, weights)
+    def _copy_to_target(self) -> tf.Operation:
+        return common.soft_variables_update(self._networks.variables, self._target.variables)
 
-    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        weights = tf.constant(1.0) if weights is None else weights  # scalar or [B]
+    def _update_targets(self) -> None:
+        self._copy_now_and_then()
+
+    def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         target, extra = self._critic_target(experience)
         with tf.GradientTape() as critic_tape:
             steps = tf.fill(tf.shape(experience.step_type)[:1], self._step)
@@ -120,28 +121,16 @@ class D4pgAgent(tf_agent.TFAgent):
             actor_losses, q = self.actor_loss(tf.stop_gradient(seen))
             actor_loss = tf.reduce_mean(actor_losses)
 
-        # All gradients are those of the weights before this step.
-        updates = (
-            (self._critic_optimizer, critic_tape.gradient(critic_loss, self._critic_variables), self._critic_variables),
-            (self._actor_optimizer, actor_tape.gradient(actor_loss, actor_variables), actor_variables),
-        )
-        for optimizer, gradients, variables in updates:
-            optimizer.apply_gradients(zip(gradients, variables))
-        self.train_step_counter.assign_add(1)
-        targets.copy_periodically(
-            self.train_step_counter, self._target_update_period, self._networks.variables, self._target.variables
-        )
+        objective = optimizers.Objective
+        objectives = [
+            objective("critic", critic_loss, critic_tape, self._optimizers.critic, self._critic_variables),
+            objective("actor", actor_loss, actor_tape, self._optimizers.actor, actor_variables),
+        ]
         kl = categorical.kl(critic_losses, target)
-        extra = {
-            **extra,
-            "critic_loss": critic_loss,
-            "critic_kl": tf.reduce_mean(kl),
-            "actor_loss": actor_loss,
-            "q_mean": tf.reduce_mean(q),
-        }
+        extra = {**extra, "critic_kl": tf.reduce_mean(kl), "q_mean": tf.reduce_mean(q)}
         if self._give_priorities:
             extra["priorities"] = kl
-        return tf_agent.LossInfo(critic_loss + actor_loss, extra)
+        return base.Losses(objectives, extra)
 
     def _critic_target(self, experience: trajectory_lib.Trajectory) -> "tuple[tf.Tensor, Dict[str, tf.Tensor]]":
         """Distribution of the n-step return and what follows, `[B, K]`, and means to log."""

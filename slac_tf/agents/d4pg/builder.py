@@ -12,7 +12,7 @@ from slac_tf.agents.d4pg import agent as d4pg_agent
 from slac_tf.agents.d4pg import networks
 from slac_tf.networks import representations
 from slac_tf.policies import representation_policy
-from slac_tf.utils import checks
+from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
@@ -131,10 +131,12 @@ def build_d4pg(
         action_spec,
         nets,
         make(),
+        d4pg_agent.D4pgOptimizers(
+            critic=optimizers.adam(critic_learning_rate, clip_norm),
+            actor=optimizers.adam(actor_learning_rate, clip_norm),
+        ),
         policy=policies["greedy"],
         collect_policy=policies["stochastic"],
-        learning_rates=d4pg_agent.LearningRates(critic_learning_rate, actor_learning_rate),
-        clip_norm=clip_norm,
         num_steps=num_steps,
         gamma=gamma,
         target_update_period=target_update_period,

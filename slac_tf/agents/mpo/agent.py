@@ -1,19 +1,19 @@
 """Maximum a posteriori policy optimisation (Abdolmaleki et al. 2018a, 2018b)."""
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple
 
 import tensorflow as tf
-from tf_agents.agents import tf_agent
 from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
-from tf_agents.typing import types
+from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
+from slac_tf.agents import base
 from slac_tf.agents.mpo import networks as mpo_networks
 from slac_tf.losses import mpo, n_step
 from slac_tf.networks import representations
-from slac_tf.utils import optimizers, targets
+from slac_tf.utils import optimizers
 
 _DUAL_FLOOR = -18.0  # of what softplus makes a multiplier
 _DUAL_MIN = 1e-8
@@ -33,18 +33,18 @@ class Bounds(NamedTuple):
     std: float
 
 
-class LearningRates(NamedTuple):
-    """Adam's, for each group of variables.
+class MpoOptimizers(NamedTuple):
+    """One optimizer for each group of variables.
 
     Attributes:
-        critic: Of critic and encoder.
-        actor: Of the actor.
-        dual: Of temperature and multipliers.
+        critic: For critic and encoder.
+        actor: For the actor.
+        dual: For temperature and multipliers.
     """
 
-    critic: float
-    actor: float
-    dual: float
+    critic: tf.keras.optimizers.Optimizer
+    actor: tf.keras.optimizers.Optimizer
+    dual: tf.keras.optimizers.Optimizer
 
 
 class _Dual(tf.Module):
@@ -66,7 +66,7 @@ def _positive(variable: tf.Variable) -> tf.Tensor:
     return tf.nn.softplus(variable) + _DUAL_MIN
 
 
-class MpoAgent(tf_agent.TFAgent):
+class MpoAgent(base.Agent):
     """MPO with an n-step critic.
 
     Replayed windows hold H+n steps, H the frames that are seen. Variables trained by each loss: the critic
@@ -77,14 +77,13 @@ class MpoAgent(tf_agent.TFAgent):
     def __init__(
         self,
         time_step_spec: ts.TimeStep,
-        action_spec: types.NestedTensorSpec,
+        action_spec: tf_types.NestedTensorSpec,
         networks: mpo_networks.MpoNetworks,
         target_networks: mpo_networks.MpoNetworks,
+        mpo_optimizers: MpoOptimizers,
         *,
         policy: tf_policy.TFPolicy,
         collect_policy: tf_policy.TFPolicy,
-        learning_rates: LearningRates,
-        clip_norm: float,
         bounds: Bounds,
         num_samples: int,
         num_steps: int,
@@ -100,10 +99,9 @@ class MpoAgent(tf_agent.TFAgent):
             action_spec: `[A] float32` in [-1, 1].
             networks: The networks, built.
             target_networks: The same, for the delayed copies.
+            mpo_optimizers: One for each group of variables.
             policy: The mean of π.
             collect_policy: A sample of π.
-            learning_rates: Of each group of variables.
-            clip_norm: Global norm that gradients of critic and actor are clipped to.
             bounds: Of the KL divergences.
             num_samples: N, actions a state in the E-step.
             num_steps: n, rewards in the critic's target.
@@ -118,8 +116,9 @@ class MpoAgent(tf_agent.TFAgent):
             action_spec,
             policy=policy,
             collect_policy=collect_policy,
-            train_sequence_length=length + num_steps,
+            sequence_length=length + num_steps - 1,
             train_step_counter=train_step_counter,
+            name=name,
         )
         self._networks = networks
         self._target = target_networks
@@ -128,25 +127,28 @@ class MpoAgent(tf_agent.TFAgent):
         self._num_samples = num_samples
         self._num_steps = num_steps
         self._gamma = gamma
-        self._target_update_period = target_update_period
         self._dual = _Dual(action_spec.shape.num_elements())
-        self._critic_optimizer = optimizers.adam(learning_rates.critic, self._critic_variables, clip_norm)
-        self._actor_optimizer = optimizers.adam(learning_rates.actor, networks.actor.trainable_variables, clip_norm)
-        self._dual_optimizer = optimizers.adam(learning_rates.dual, self._dual.trainable_variables)
-        self._compiled_train = common.function(self._train_step)
+        self._optimizers = mpo_optimizers
+        optimizers.create_moments(mpo_optimizers.critic, self._critic_variables)
+        optimizers.create_moments(mpo_optimizers.actor, networks.actor.trainable_variables)
+        optimizers.create_moments(mpo_optimizers.dual, self._dual.trainable_variables)
+        self._copy_now_and_then = common.Periodically(self._copy_to_target, target_update_period, "target_update")
 
     @property
     def _critic_variables(self) -> List[tf.Variable]:
         return [*self._networks.critic.trainable_variables, *self._networks.representation.trainable_variables]
 
     def _initialize(self) -> None:
-        targets.copy_periodically(tf.constant(0), 1, self._networks.variables, self._target.variables)
+        self._copy_to_target()
 
-    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        return self._compiled_train(experience, weights)
+    def _copy_to_target(self) -> tf.Operation:
+        return common.soft_variables_update(self._networks.variables, self._target.variables)
 
-    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        weights = tf.constant(1.0) if weights is None else weights  # scalar or [B]
+    def _update_targets(self) -> None:
+        self._dual.clip()
+        self._copy_now_and_then()
+
+    def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         first = self._step
         returns = n_step.n_step(
             experience.reward[:, first : first + self._num_steps],
@@ -167,27 +169,13 @@ class MpoAgent(tf_agent.TFAgent):
         with tf.GradientTape(persistent=True) as policy_tape:
             policy_loss, dual_loss, policy_extra = self.policy_loss(later, actions, qs)
 
-        steps = (
-            (self._critic_optimizer, critic_tape, critic_loss, self._critic_variables),
-            (self._actor_optimizer, policy_tape, policy_loss, self._networks.actor.trainable_variables),
-            (self._dual_optimizer, policy_tape, dual_loss, self._dual.trainable_variables),
-        )
-        gradients = [tape.gradient(loss, variables) for _, tape, loss, variables in steps]
-        for (optimizer, _, _, variables), gradient in zip(steps, gradients):
-            optimizer.apply_gradients(zip(gradient, variables))
-        self._dual.clip()
-        self.train_step_counter.assign_add(1)
-        targets.copy_periodically(
-            self.train_step_counter, self._target_update_period, self._networks.variables, self._target.variables
-        )
-        extra = {
-            **extra,
-            **policy_extra,
-            "critic_loss": critic_loss,
-            "policy_loss": policy_loss,
-            "dual_loss": dual_loss,
-        }
-        return tf_agent.LossInfo(critic_loss + policy_loss + dual_loss, extra)
+        each, objective = self._optimizers, optimizers.Objective
+        objectives = [
+            objective("critic", critic_loss, critic_tape, each.critic, self._critic_variables),
+            objective("policy", policy_loss, policy_tape, each.actor, self._networks.actor.trainable_variables),
+            objective("dual", dual_loss, policy_tape, each.dual, self._dual.trainable_variables),
+        ]
+        return base.Losses(objectives, {**extra, **policy_extra})
 
     def _target_qs(self, seen: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
         """Target critic's values of N actions a state: `[B, S]`, `[N, B, A]` to `[N, B]`."""
@@ -244,7 +232,7 @@ class MpoAgent(tf_agent.TFAgent):
             "e_step_kl": tf.reduce_mean(mpo.e_step_kl(weights)),
             "kl_mean": tf.reduce_sum(kl_mean),
             "kl_std": tf.reduce_sum(kl_std),
-            "policy_std": tf.reduce_mean(policy.scale),
+            "policy_std": tf.reduce_mean(policy.stddev()),
             "alpha_mean": tf.reduce_mean(_positive(self._dual.log_alpha_mean)),
             "alpha_std": tf.reduce_mean(_positive(self._dual.log_alpha_std)),
         }

@@ -12,7 +12,7 @@ from slac_tf.agents.mpo import agent as mpo_agent
 from slac_tf.agents.mpo import networks
 from slac_tf.networks import representations
 from slac_tf.policies import representation_policy
-from slac_tf.utils import checks
+from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
@@ -108,10 +108,13 @@ def build_mpo(
         action_spec,
         nets,
         make(),
+        mpo_agent.MpoOptimizers(
+            critic=optimizers.adam(critic_learning_rate, clip_norm),
+            actor=optimizers.adam(actor_learning_rate, clip_norm),
+            dual=optimizers.adam(dual_learning_rate),
+        ),
         policy=policies["greedy"],
         collect_policy=policies["stochastic"],
-        learning_rates=mpo_agent.LearningRates(critic_learning_rate, actor_learning_rate, dual_learning_rate),
-        clip_norm=clip_norm,
         bounds=mpo_agent.Bounds(epsilon, epsilon_mean, epsilon_std),
         num_samples=num_samples,
         num_steps=num_steps,

@@ -3,8 +3,8 @@
 from typing import NamedTuple, Sequence
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from slac_tf.losses import mpo
 from slac_tf.networks import layer_norm_mlp, representations
 
 _INIT_SCALE, _MIN_SCALE = 0.3, 1e-6
@@ -18,17 +18,17 @@ class GaussianActor(tf.Module):
         # Almost zero at first: means in the middle, standard deviations of 0.3.
         self._mlp = layer_norm_mlp.LayerNormMLP(input_size, hidden_sizes, 2 * action_size, output_scale=1e-4)
 
-    def __call__(self, inputs: tf.Tensor) -> mpo.Gaussian:
+    def __call__(self, inputs: tf.Tensor) -> tfp.distributions.Normal:
         """Evaluates a batch.
 
         Args:
             inputs: `[B, S] float32`.
 
         Returns:
-            Mean and standard deviation, `[B, A] float32`.
+            A distribution of each action dimension, batch shape `[B, A]`.
         """
         loc, scale = tf.split(self._mlp(inputs), 2, axis=-1)
-        return mpo.Gaussian(loc, _INIT_SCALE * tf.nn.softplus(scale) / tf.nn.softplus(0.0) + _MIN_SCALE)
+        return tfp.distributions.Normal(loc, _INIT_SCALE * tf.nn.softplus(scale) / tf.nn.softplus(0.0) + _MIN_SCALE)
 
     def mode(self, inputs: tf.Tensor) -> tf.Tensor:
         """The mean.
@@ -39,7 +39,7 @@ class GaussianActor(tf.Module):
         Returns:
             `[B, A] float32`.
         """
-        return self(inputs).loc
+        return self(inputs).mean()
 
     def sample(self, inputs: tf.Tensor) -> tf.Tensor:
         """One action a state.
@@ -62,9 +62,7 @@ class GaussianActor(tf.Module):
         Returns:
             `[N, B, A] float32`.
         """
-        loc, scale = self(inputs)
-        noise = tf.random.normal(tf.concat([[num_samples], tf.shape(loc)], axis=0))
-        return loc + scale * noise
+        return self(inputs).sample(num_samples)
 
 
 class ClippedActionCritic(tf.Module):

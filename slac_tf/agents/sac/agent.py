@@ -1,41 +1,40 @@
-"""Soft actor-critic (Haarnoja et al. 2018), from pixels and from state."""
+"""Soft actor-critic (Haarnoja et al. 2018) on what a representation makes of the last observations."""
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tf_agents.agents import tf_agent
-from tf_agents.agents.sac import sac_agent
 from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
-from tf_agents.typing import types
+from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
+from slac_tf.agents import base
 from slac_tf.agents.sac import networks as sac_networks
 from slac_tf.losses import sac
 from slac_tf.networks import representations
 from slac_tf.utils import optimizers
 
 
-class LearningRates(NamedTuple):
-    """Adam's, for each loss.
+class SacOptimizers(NamedTuple):
+    """One optimizer for each loss.
 
     Attributes:
-        critic: Of critics and encoder.
-        actor: Of the actor.
-        alpha: Of the temperature.
+        critic: For critics and encoder.
+        actor: For the actor.
+        alpha: For the temperature.
     """
 
-    critic: float
-    actor: float
-    alpha: float
+    critic: tf.keras.optimizers.Optimizer
+    actor: tf.keras.optimizers.Optimizer
+    alpha: tf.keras.optimizers.Optimizer
 
 
-class PixelSacAgent(tf_agent.TFAgent):
-    """SAC on features of the last frames (the paper's "SAC from pixels").
+class SacAgent(base.Agent):
+    """SAC; on features of the last frames the paper's "SAC from pixels", on the state its upper bound.
 
-    Replayed windows hold H+1 steps, H the frames that are seen. Variables trained by each loss: the critic
+    Replayed windows hold H+1 steps, H the observations that are seen. Variables trained by each loss: the critic
     loss trains the two critics and the encoder, the actor loss the actor, the temperature loss log α; target
     critics follow the critics and see features of the same encoder.
     """
@@ -43,9 +42,9 @@ class PixelSacAgent(tf_agent.TFAgent):
     def __init__(
         self,
         time_step_spec: ts.TimeStep,
-        action_spec: types.NestedTensorSpec,
-        networks: sac_networks.PixelSacNetworks,
-        learning_rates: LearningRates,
+        action_spec: tf_types.NestedTensorSpec,
+        networks: sac_networks.SacNetworks,
+        sac_optimizers: SacOptimizers,
         *,
         collect_policy: tf_policy.TFPolicy,
         policy: tf_policy.TFPolicy,
@@ -54,7 +53,7 @@ class PixelSacAgent(tf_agent.TFAgent):
         initial_alpha: float,
         target_entropy: float,
         train_step_counter: tf.Variable,
-        name: str = "pixel_sac_agent",
+        name: str = "sac_agent",
     ):
         """Constructor.
 
@@ -62,7 +61,7 @@ class PixelSacAgent(tf_agent.TFAgent):
             time_step_spec: Its observation holds what the representation reads.
             action_spec: `[A] float32` in [-1, 1].
             networks: The networks, built.
-            learning_rates: For each loss.
+            sac_optimizers: One for each loss.
             collect_policy: A sample of π.
             policy: The mode of π.
             gamma: Discount factor of an agent step.
@@ -78,8 +77,9 @@ class PixelSacAgent(tf_agent.TFAgent):
             action_spec,
             policy=policy,
             collect_policy=collect_policy,
-            train_sequence_length=length + 1,
+            sequence_length=length,
             train_step_counter=train_step_counter,
+            name=name,
         )
         self._networks = networks
         self._step = length - 1  # of the window: the one whose transition is trained on
@@ -87,10 +87,10 @@ class PixelSacAgent(tf_agent.TFAgent):
         self._target_update_tau = target_update_tau
         self._target_entropy = target_entropy
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
-        self._critic_optimizer = optimizers.adam(learning_rates.critic, self._critic_variables)
-        self._actor_optimizer = optimizers.adam(learning_rates.actor, networks.actor.trainable_variables)
-        self._alpha_optimizer = optimizers.adam(learning_rates.alpha, [self._log_alpha])
-        self._compiled_train = common.function(self._train_step)
+        self._optimizers = sac_optimizers
+        optimizers.create_moments(sac_optimizers.critic, self._critic_variables)
+        optimizers.create_moments(sac_optimizers.actor, networks.actor.trainable_variables)
+        optimizers.create_moments(sac_optimizers.alpha, [self._log_alpha])
 
     @property
     def _critic_variables(self) -> List[tf.Variable]:
@@ -98,17 +98,16 @@ class PixelSacAgent(tf_agent.TFAgent):
         return [*critics, *self._networks.representation.trainable_variables]
 
     def _initialize(self) -> None:
-        self._update_targets(1.0)
+        self._move_targets(1.0)
 
-    def _update_targets(self, target_update_tau: float) -> None:
+    def _update_targets(self) -> None:
+        self._move_targets(self._target_update_tau)
+
+    def _move_targets(self, target_update_tau: float) -> None:
         for critic, target in zip(self._networks.critics, self._networks.target_critics):
             common.soft_variables_update(critic.variables, target.variables, target_update_tau)
 
-    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        return self._compiled_train(experience, weights)
-
-    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        weights = tf.constant(1.0) if weights is None else weights  # scalar or [B]
+    def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         alpha = tf.exp(self._log_alpha)
         next_seen = tf.stop_gradient(self._see(experience, self._step + 1))
         with tf.GradientTape() as critic_tape:
@@ -124,25 +123,13 @@ class PixelSacAgent(tf_agent.TFAgent):
             alpha_losses = sac.alpha_loss(self._log_alpha, log_prob, self._target_entropy)
             alpha_loss = tf.reduce_mean(weights * alpha_losses)
 
-        # All gradients are those of the weights before this step.
-        steps = (
-            (self._critic_optimizer, critic_tape.gradient(critic_loss, self._critic_variables), self._critic_variables),
-            (self._actor_optimizer, actor_tape.gradient(actor_loss, actor_variables), actor_variables),
-            (self._alpha_optimizer, alpha_tape.gradient(alpha_loss, [self._log_alpha]), [self._log_alpha]),
-        )
-        for optimizer, gradients, variables in steps:
-            optimizer.apply_gradients(zip(gradients, variables))
-        self._update_targets(self._target_update_tau)
-        self.train_step_counter.assign_add(1)
-        extra = {
-            **extra,
-            "critic_loss": critic_loss,
-            "actor_loss": actor_loss,
-            "alpha_loss": alpha_loss,
-            "alpha": alpha,
-            "entropy": -tf.reduce_mean(log_prob),
-        }
-        return tf_agent.LossInfo(critic_loss + actor_loss + alpha_loss, extra)
+        each, objective = self._optimizers, optimizers.Objective
+        objectives = [
+            objective("critic", critic_loss, critic_tape, each.critic, self._critic_variables),
+            objective("actor", actor_loss, actor_tape, each.actor, actor_variables),
+            objective("alpha", alpha_loss, alpha_tape, each.alpha, [self._log_alpha]),
+        ]
+        return base.Losses(objectives, {**extra, "alpha": alpha, "entropy": -tf.reduce_mean(log_prob)})
 
     def _see(self, experience: trajectory_lib.Trajectory, step: int) -> tf.Tensor:
         steps = tf.fill(tf.shape(experience.step_type)[:1], step)
@@ -189,28 +176,3 @@ class PixelSacAgent(tf_agent.TFAgent):
         actions, log_prob = self._networks.actor(seen).experimental_sample_and_log_prob()
         qs = [critic(seen, actions) for critic in self._networks.critics]
         return sac.actor_loss(qs, log_prob, alpha), log_prob
-
-
-class StateSacAgent(sac_agent.SacAgent):
-    """TF-Agents' SAC, compiled, with its losses by name."""
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        """Constructor.
-
-        Args:
-            *args: TF-Agents' own.
-            **kwargs: TF-Agents' own.
-        """
-        super().__init__(*args, **kwargs)
-        self._compiled_train = common.function(super()._train)
-
-    def create_optimizer_slots(self) -> None:
-        """Makes all Adam moments now, so that a checkpoint restored before training finds them."""
-        critics = (self._critic_network_1, self._critic_network_2)
-        self._critic_optimizer._create_all_weights([v for critic in critics for v in critic.trainable_variables])
-        self._actor_optimizer._create_all_weights(self._actor_network.trainable_variables)
-        self._alpha_optimizer._create_all_weights([self._log_alpha])
-
-    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        loss, losses = self._compiled_train(experience, weights)
-        return tf_agent.LossInfo(loss, {**losses._asdict(), "alpha": tf.exp(self._log_alpha)})

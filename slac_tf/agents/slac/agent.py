@@ -1,20 +1,21 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Dict, List, NamedTuple, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
 from tf_agents.agents import tf_agent
+from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
-from tf_agents.typing import types
+from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
+from slac_tf.agents import base
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.latent_models import base
+from slac_tf.latent_models import base as latent_model
 from slac_tf.losses import elbo, sac
-from slac_tf.policies import history_policy
-from slac_tf.utils import images, masks
+from slac_tf.utils import images, masks, optimizers
 
 
 class SlacOptimizers(NamedTuple):
@@ -50,7 +51,7 @@ class _Inferred(NamedTuple):
     latents: tf.Tensor  # [B, T+1, L] float32, samples of the posterior
 
 
-class SlacAgent(tf_agent.TFAgent):
+class SlacAgent(base.Agent):
     """Trains a latent model on replayed sequences, critics on its latents, an actor on histories.
 
     Replayed windows hold T+1 steps, T the paper's tau. Variables trained by each loss: the model loss
@@ -61,10 +62,12 @@ class SlacAgent(tf_agent.TFAgent):
     def __init__(
         self,
         time_step_spec: ts.TimeStep,
-        action_spec: types.NestedTensorSpec,
+        action_spec: tf_types.NestedTensorSpec,
         networks: slac_networks.SlacNetworks,
-        optimizers: SlacOptimizers,
+        slac_optimizers: SlacOptimizers,
         *,
+        policy: tf_policy.TFPolicy,
+        collect_policy: tf_policy.TFPolicy,
         sequence_length: int,
         model_batch_size: int,
         decoder_variance: float,
@@ -82,7 +85,9 @@ class SlacAgent(tf_agent.TFAgent):
             time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
             action_spec: `[A] float32` in [-1, 1].
             networks: The networks, built.
-            optimizers: One for each loss.
+            slac_optimizers: One for each loss.
+            policy: The mode of π.
+            collect_policy: A sample of π.
             sequence_length: T, the paper's tau.
             model_batch_size: The model loss takes this many, the first, of a batch's sequences.
             decoder_variance: Of each pixel, on the scale of [0, 1].
@@ -95,31 +100,21 @@ class SlacAgent(tf_agent.TFAgent):
             train_step_counter: Incremented by each `train`.
             name: Name.
         """
-        policies = {
-            greedy: history_policy.HistoryPolicy(
-                time_step_spec,
-                action_spec,
-                networks.history,
-                networks.actor,
-                greedy=greedy,
-                keep_features=False,
-            )
-            for greedy in (True, False)
-        }
         super().__init__(
             time_step_spec,
             action_spec,
-            policy=policies[True],
-            collect_policy=policies[False],
-            train_sequence_length=sequence_length + 1,
+            policy=policy,
+            collect_policy=collect_policy,
+            sequence_length=sequence_length,
             train_step_counter=train_step_counter,
+            name=name,
         )
         self._model = networks.model
         self._critics = list(networks.critics)
         self._target_critics = list(networks.target_critics)
         self._actor = networks.actor
         self._history = networks.history
-        self._optimizers = optimizers
+        self._optimizers = slac_optimizers
         self._last = sequence_length  # index of the window's last step, tau+1 in the paper
         self._model_batch_size = model_batch_size
         self._decoder_variance = decoder_variance
@@ -130,19 +125,14 @@ class SlacAgent(tf_agent.TFAgent):
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
         self._frozen: Set[Any] = set()
-        self._create_optimizer_slots()
-        self._compiled_train = common.function(self._train_step)
-        self._compiled_pretrain = common.function(self._pretrain_step)
-
-    def _create_optimizer_slots(self) -> None:
-        """Makes all Adam moments now, so that a checkpoint restored before training finds them."""
         for optimizer, variables in (
-            (self._optimizers.model, self._model.trainable_variables),
-            (self._optimizers.critic, self._critic_variables),
-            (self._optimizers.actor, self._actor.trainable_variables),
-            (self._optimizers.alpha, [self._log_alpha]),
+            (slac_optimizers.model, self._model.trainable_variables),
+            (slac_optimizers.critic, self._critic_variables),
+            (slac_optimizers.actor, self._actor.trainable_variables),
+            (slac_optimizers.alpha, [self._log_alpha]),
         ):
-            optimizer._create_all_weights(variables)
+            optimizers.create_moments(optimizer, variables)
+        self._compiled_pretrain = common.function(self._pretrain_step)
 
     def freeze(self, variables: Sequence[tf.Variable]) -> None:
         """Leaves variables of the model as they are; to be called before any training.
@@ -161,21 +151,16 @@ class SlacAgent(tf_agent.TFAgent):
         return [v for critic in self._critics for v in critic.trainable_variables]
 
     def _initialize(self) -> None:
-        self._update_targets(1.0)
+        self._move_targets(1.0)
 
-    def _update_targets(self, target_update_tau: float) -> None:
+    def _update_targets(self) -> None:
+        self._move_targets(self._target_update_tau)
+
+    def _move_targets(self, target_update_tau: float) -> None:
         for critic, target in zip(self._critics, self._target_critics):
             common.soft_variables_update(critic.variables, target.variables, target_update_tau)
 
     # Training.
-
-    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
-        length = experience.step_type.shape[1]
-        if length != self.train_sequence_length:
-            raise ValueError(
-                f"experience: sequences of {length} steps, expected sequence_length + 1 = {self.train_sequence_length}"
-            )
-        return self._compiled_train(experience, weights)
 
     def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
         """One step of the model alone, on all sequences of the batch.
@@ -184,33 +169,31 @@ class SlacAgent(tf_agent.TFAgent):
             experience: `[B, T+1, …]`.
 
         Returns:
-            The model loss, scalar, and its terms.
+            The model loss, scalar, and its terms; as `train` otherwise.
         """
-        return self._compiled_pretrain(experience)
+        return self._compiled_where_eager(self._compiled_pretrain)(experience)
 
     def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
-        window = _window(experience)
-        with tf.GradientTape() as tape:
-            losses, _ = self.model_loss(window)
-            loss = tf.reduce_mean(losses.loss)
-        variables = self._model_variables
-        if variables:
-            self._optimizers.model.apply_gradients(zip(tape.gradient(loss, variables), variables))
-        self.pretrain_step_counter.assign_add(1)
-        return tf_agent.LossInfo(loss, _model_summary(losses))
+        model, losses, _ = self._model_objective(_window(experience))
+        return self._descend(
+            base.Losses([model], _model_summary(losses)), then=lambda: None, counter=self.pretrain_step_counter
+        )
 
-    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+    def _model_objective(self, window: _Window) -> "tuple[optimizers.Objective, elbo.Elbo, _Inferred]":
+        with tf.GradientTape() as tape:
+            losses, inferred = self.model_loss(window)
+            loss = tf.reduce_mean(losses.loss)
+        objective = optimizers.Objective("model", loss, tape, self._optimizers.model, self._model_variables)
+        return objective, losses, tf.nest.map_structure(tf.stop_gradient, inferred)
+
+    def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         window = _window(experience)
-        weights = tf.constant(1.0) if weights is None else weights  # scalar or [B]
         alpha = tf.exp(self._log_alpha)
 
         # The model sees the first sequences under a tape. All others are only filtered, outside of it:
         # a critic or actor never has a gradient into the model, so recording it would be waste.
         modelled = tf.nest.map_structure(lambda x: x[: self._model_batch_size], window)
-        with tf.GradientTape() as model_tape:
-            model_losses, inferred = self.model_loss(modelled)
-            model_loss = tf.reduce_mean(model_losses.loss)
-        inferred = tf.nest.map_structure(tf.stop_gradient, inferred)
+        model, model_losses, inferred = self._model_objective(modelled)
         batch_size = window.actions.shape[0]
         if batch_size is None or batch_size > self._model_batch_size:
             others = self.infer(tf.nest.map_structure(lambda x: x[self._model_batch_size :], window))
@@ -229,30 +212,17 @@ class SlacAgent(tf_agent.TFAgent):
             alpha_losses = sac.alpha_loss(self._log_alpha, log_prob, self._target_entropy)
             alpha_loss = tf.reduce_mean(weights * alpha_losses)
 
-        # All gradients are those of the weights before this step.
-        steps = (
-            (self._optimizers.critic, critic_tape, critic_loss, self._critic_variables),
-            (self._optimizers.actor, actor_tape, actor_loss, self._actor.trainable_variables),
-            (self._optimizers.alpha, alpha_tape, alpha_loss, [self._log_alpha]),
-            (self._optimizers.model, model_tape, model_loss, self._model_variables),
+        each, objective = self._optimizers, optimizers.Objective
+        objectives = [
+            model,  # ψ
+            objective("critic", critic_loss, critic_tape, each.critic, self._critic_variables),  # θ
+            objective("actor", actor_loss, actor_tape, each.actor, self._actor.trainable_variables),  # φ
+            objective("alpha", alpha_loss, alpha_tape, each.alpha, [self._log_alpha]),
+        ]
+        entropy = -tf.reduce_mean(log_prob)
+        return base.Losses(
+            objectives, {**_model_summary(model_losses), **critic_extra, "alpha": alpha, "entropy": entropy}
         )
-        gradients = [tape.gradient(loss, variables) for _, tape, loss, variables in steps]
-        for (optimizer, _, _, variables), gradient in zip(steps, gradients):
-            if variables:  # none of the model's where all are frozen
-                optimizer.apply_gradients(zip(gradient, variables))
-        self._update_targets(self._target_update_tau)
-        self.train_step_counter.assign_add(1)
-
-        extra = {
-            **_model_summary(model_losses),
-            **critic_extra,
-            "critic_loss": critic_loss,
-            "actor_loss": actor_loss,
-            "alpha_loss": alpha_loss,
-            "alpha": alpha,
-            "entropy": -tf.reduce_mean(log_prob),
-        }
-        return tf_agent.LossInfo(model_loss + critic_loss + actor_loss + alpha_loss, extra)
 
     # Losses, per sequence.
 
@@ -354,7 +324,7 @@ class SlacAgent(tf_agent.TFAgent):
         """
         window = _window(experience)
         features = self._model.encoder(window.frames)
-        states: Dict[str, base.LatentState] = {
+        states: Dict[str, latent_model.LatentState] = {
             "posterior": self._model.posterior(features, window.actions, window.step_types),
             "conditional_prior": self._model.open_loop(features, window.actions, context_frames),
             "prior": self._model.open_loop(features, window.actions, 0),
@@ -378,7 +348,6 @@ def _window(experience: trajectory_lib.Trajectory) -> _Window:
 
 def _model_summary(losses: elbo.Elbo) -> Dict[str, tf.Tensor]:
     means = {
-        "model_loss": losses.loss,
         "frame_log_prob": losses.frame_log_prob,
         "reward_log_prob": losses.reward_log_prob,
         **{f"kl_{layer}": kl for layer, kl in losses.kl.items()},

@@ -29,6 +29,7 @@ def build_slac(
     model_batch_size: int = 32,
     hidden_sizes: Sequence[int] = (256, 256),
     model_learning_rate: float = 1e-4,
+    model_clip_norm: Optional[float] = None,
     critic_learning_rate: float = 3e-4,
     actor_learning_rate: float = 3e-4,
     alpha_learning_rate: float = 3e-4,
@@ -47,11 +48,13 @@ def build_slac(
         train_step_counter: Incremented by each train step.
         latent_model: Called with `action_size=A`.
         sequence_length: T, the paper's tau.
-        history_length: Frames that the actor sees; T where None, as in the published code.
+        history_length: Frames that the actor sees; T where None, as in the published code. T+1, as Eq. (10) and (11)
+            have it, goes with `actor_loss_on_next_step`.
         batch_size: Sequences a train step.
         model_batch_size: The first of them that the model loss takes, and the batch of pretraining.
         hidden_sizes: Hidden layers of critics and actor.
         model_learning_rate: Adam's.
+        model_clip_norm: Global norm that the model's gradient is clipped to; not at all where None.
         critic_learning_rate: Adam's.
         actor_learning_rate: Adam's.
         alpha_learning_rate: Adam's.
@@ -83,6 +86,8 @@ def build_slac(
     )
     checks.fractions("build_slac", gamma=gamma, target_update_tau=target_update_tau)
     checks.positive("build_slac", decoder_variance=decoder_variance, initial_alpha=initial_alpha)
+    if model_clip_norm is not None:
+        checks.positive("build_slac", model_clip_norm=model_clip_norm)
     if target_entropy is not None:
         checks.numbers("build_slac", target_entropy=target_entropy)
     checks.booleans("build_slac", actor_loss_on_next_step=actor_loss_on_next_step)
@@ -98,24 +103,38 @@ def build_slac(
         )
     history_length = sequence_length if history_length is None else history_length
     checks.counts("build_slac", history_length=history_length)
-    if history_length > sequence_length:
-        raise ValueError(
-            f"build_slac.history_length: {history_length}, expected 1 to sequence_length {sequence_length}"
-        )
+    longest = sequence_length + 1 if actor_loss_on_next_step else sequence_length
+    if history_length > longest:
+        which = "sequence_length + 1 =" if actor_loss_on_next_step else "sequence_length"
+        raise ValueError(f"build_slac.history_length: {history_length}, expected 1 to {which} {longest}")
     if model_batch_size > batch_size:
         raise ValueError(f"build_slac.model_batch_size: {model_batch_size}, expected 1 to batch_size {batch_size}")
     action_size = action_spec.shape.num_elements()
     nets = networks.make_networks(latent_model(action_size=action_size), action_size, history_length, hidden_sizes)
+
+    def policy(name: str, *, keep_features: bool) -> history_policy.HistoryPolicy:
+        return history_policy.HistoryPolicy(
+            time_step_spec,
+            action_spec,
+            nets.history,
+            nets.actor,
+            greedy=name == "greedy",
+            keep_features=keep_features,
+            name=f"{name}_policy",
+        )
+
     agent = slac_agent.SlacAgent(
         time_step_spec,
         action_spec,
         nets,
         slac_agent.SlacOptimizers(
-            model=optimizers.adam(model_learning_rate),
+            model=optimizers.adam(model_learning_rate, model_clip_norm),
             critic=optimizers.adam(critic_learning_rate),
             actor=optimizers.adam(actor_learning_rate),
             alpha=optimizers.adam(alpha_learning_rate),
         ),
+        policy=policy("greedy", keep_features=False),
+        collect_policy=policy("stochastic", keep_features=False),
         sequence_length=sequence_length,
         model_batch_size=model_batch_size,
         decoder_variance=decoder_variance,
@@ -127,21 +146,10 @@ def build_slac(
         train_step_counter=train_step_counter,
     )
     agent.initialize()
-    policies = {
-        name: history_policy.HistoryPolicy(
-            time_step_spec,
-            action_spec,
-            nets.history,
-            nets.actor,
-            greedy=name == "greedy",
-            keep_features=True,  # evaluation and export run with frozen weights
-            name=f"{name}_policy",
-        )
-        for name in ("greedy", "stochastic")
-    }
     return types.BuiltAgent(
         agent=agent,
-        policies=policies,
+        # Evaluation and export run with frozen weights, so features can be kept.
+        policies={name: policy(name, keep_features=True) for name in ("greedy", "stochastic")},
         sequence_length=sequence_length,
         batch_size=batch_size,
         pretraining=types.Pretraining(agent.pretrain, model_batch_size, agent.pretrain_step_counter),

@@ -89,7 +89,7 @@ def test_the_groups_are_all_trainable_variables(agent):
     ],
 )
 def test_each_loss_trains_its_variables_and_no_others(agent, loss, expected):
-    agent._update_targets(1.0)  # else they would go on towards the critics
+    agent._move_targets(1.0)  # else they would go on towards the critics
     set_learning_rates(agent, **{loss: 1e-2})
     before = values(agent)
     agent.train(fakes.experience())

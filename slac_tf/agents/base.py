@@ -1,0 +1,137 @@
+"""What all agents share: a train step that is made whole or not at all."""
+
+import abc
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+
+import tensorflow as tf
+from tf_agents.agents import tf_agent
+from tf_agents.policies import tf_policy
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectory_lib
+from tf_agents.typing import types as tf_types
+from tf_agents.utils import common
+
+from slac_tf.utils import optimizers
+
+
+class Losses(NamedTuple):
+    """What an agent computes of a batch before it changes anything.
+
+    Attributes:
+        objectives: One for each optimizer.
+        extra: More to log, scalars by name; `'priorities'`, `[B]`, where replay is sampled by priority.
+    """
+
+    objectives: Sequence[optimizers.Objective]
+    extra: Dict[str, tf.Tensor]
+
+
+class Agent(tf_agent.TFAgent, abc.ABC):
+    """A TF-Agents agent whose losses are looked at before its weights change.
+
+    A subclass is given networks, optimizers and policies, and supplies `_losses` and `_update_targets`.
+    `train` works eagerly, where it compiles itself, inside of a `tf.function`, and under a strategy's `run`
+    (built under its scope). Its `LossInfo.extra` has, besides what the subclass logs, `<name>_loss` and
+    `<name>_gradient_norm` of each objective, and `skipped_steps`: a step with a loss or gradient that is not
+    finite changes nothing and is counted there; it counts as a train step.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: ts.TimeStep,
+        action_spec: tf_types.NestedTensorSpec,
+        *,
+        policy: tf_policy.TFPolicy,
+        collect_policy: tf_policy.TFPolicy,
+        sequence_length: int,
+        train_step_counter: tf.Variable,
+        name: str,
+    ):
+        """Constructor.
+
+        Args:
+            time_step_spec: Of the environment.
+            action_spec: `[A] float32` in [-1, 1].
+            policy: Acts greedily.
+            collect_policy: Acts while training.
+            sequence_length: T; windows of replay hold T+1 steps.
+            train_step_counter: Incremented by each `train`.
+            name: Name.
+        """
+        tf.Module.__init__(self, name=name)  # TFAgent's constructor does not, and then there is no name
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy=policy,
+            collect_policy=collect_policy,
+            train_sequence_length=sequence_length + 1,
+            train_step_counter=train_step_counter,
+        )
+        self.skipped_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="skipped_steps")
+        self._compiled_train = common.function(self._train_step)
+
+    @abc.abstractmethod
+    def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> Losses:
+        """The losses, each recorded by its tape; changes nothing.
+
+        Args:
+            experience: `[B, T+1, …]`.
+            weights: Of the sequences, scalar or `[B] float32`.
+        """
+
+    def _update_targets(self) -> None:
+        """Moves target networks, after each step that was made; in cross-replica context."""
+
+    def _train(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor] = None) -> tf_agent.LossInfo:
+        length = experience.step_type.shape[1]
+        if length != self.train_sequence_length:
+            raise ValueError(
+                f"experience: sequences of {length} steps, expected sequence_length + 1 = {self.train_sequence_length}"
+            )
+        return self._compiled_where_eager(self._compiled_train)(experience, weights)
+
+    def _train_step(self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor]) -> tf_agent.LossInfo:
+        losses = self._losses(experience, tf.constant(1.0) if weights is None else weights)
+        return self._descend(losses, self._update_targets, self._train_step_counter)
+
+    def _loss(
+        self, experience: trajectory_lib.Trajectory, weights: Optional[tf.Tensor] = None, training: bool = False
+    ) -> tf_agent.LossInfo:
+        del training  # nothing here depends on it
+        losses = self._losses(experience, tf.constant(1.0) if weights is None else weights)
+        return _loss_info(losses, {})
+
+    def _compiled_where_eager(self, compiled: Any) -> Callable[..., tf_agent.LossInfo]:
+        """A function's own Python where it runs in a `tf.function` already, or in a strategy's replica."""
+        return compiled.python_function if tf.inside_function() or tf.distribute.has_strategy() else compiled
+
+    def _descend(self, losses: Losses, then: Callable[[], None], counter: tf.Variable) -> tf_agent.LossInfo:
+        """One gradient step.
+
+        Args:
+            losses: Of a batch.
+            then: Called after the weights were changed, in cross-replica context.
+            counter: Counts the step, a skipped one as well.
+
+        Returns:
+            The losses, and what became of the step.
+        """
+
+        def made() -> None:
+            counter.assign_add(1)
+            then()
+
+        def skipped() -> None:
+            counter.assign_add(1)
+            self.skipped_steps.assign_add(1)
+
+        step = optimizers.step_if_finite(losses.objectives, made, skipped)
+        norms = {
+            f"{objective.name}_gradient_norm": norm for objective, norm in zip(losses.objectives, step.gradient_norms)
+        }
+        return _loss_info(losses, {**norms, "skipped_steps": self.skipped_steps.read_value()})
+
+
+def _loss_info(losses: Losses, more: Dict[str, tf.Tensor]) -> tf_agent.LossInfo:
+    by_name = {f"{objective.name}_loss": objective.loss for objective in losses.objectives}
+    return tf_agent.LossInfo(tf.add_n(list(by_name.values())), {**losses.extra, **by_name, **more})
