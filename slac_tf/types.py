@@ -1,5 +1,6 @@
-"""Named tuples that cross folders."""
+"""What the training loop asks of an agent."""
 
+import dataclasses
 from typing import Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ class Pretraining(NamedTuple):
     step: tf.Variable
 
 
-class Representation(NamedTuple):
+class ReusableModel(NamedTuple):
     """The part of an agent that is worth keeping for another task.
 
     Attributes:
@@ -47,18 +48,19 @@ class Prioritization(NamedTuple):
     importance_exponent: float
 
 
-class BuiltAgent(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class BuiltAgent:
     """All that the training loop knows of an agent, whichever agent it is.
 
     Attributes:
         agent: Its `collect_data_spec` is what replay stores, its `collect_policy` what collects.
-        policies: Policies to evaluate and export by name: `greedy` and `stochastic`.
+        policies: Policies to evaluate and export by name, such as `greedy` and `stochastic`; the first one is filmed.
         sequence_length: T, the paper's tau: replay windows hold T+1 steps.
         batch_size: Sequences a train step.
         pretraining: None where the agent has nothing to train before task learning.
         report: Takes a trajectory `[B, length, …]` and optionally `context_frames`, returns videos
             `[B, length, H, W, 3] uint8` by name; None where the agent has no pictures to show.
-        representation: What another run can start from; None where the agent has nothing of the kind.
+        reusable: What another run can start from; None where the agent has nothing of the kind.
         trained_step: Index in the window of the step whose transition is trained on, which replay keeps
             from being a reset; the last transition's where None.
         prioritization: None where replay is sampled uniformly.
@@ -70,6 +72,6 @@ class BuiltAgent(NamedTuple):
     batch_size: int
     pretraining: Optional[Pretraining] = None
     report: Optional[Callable[..., Mapping[str, np.ndarray]]] = None
-    representation: Optional[Representation] = None
+    reusable: Optional[ReusableModel] = None
     trained_step: Optional[int] = None
     prioritization: Optional[Prioritization] = None

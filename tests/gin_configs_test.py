@@ -18,8 +18,7 @@ from slac_tf.config import configuration
 from slac_tf.environments import suite_dm_control, suite_gymnasium
 from slac_tf.latent_models import two_layer
 from slac_tf.networks import conv
-from slac_tf.training import settings as settings_lib
-from slac_tf.training import train_eval
+from slac_tf.training import experiment, settings
 
 GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "gin_configs"
 # Table 1's action repeat, and the number of actions.
@@ -51,12 +50,12 @@ PAPER = {
     "TwoLayerModel.base_depth": 32,
     "TwoLayerModel.hidden_sizes": (256, 256),
     "build_convolution_policy.dtype": "float32",
-    "train_eval.initial_collect_agent_steps": 10_000,
-    "train_eval.num_pretrain_steps": 100_000,
-    "train_eval.updates_per_agent_step": 1,
-    "train_eval.replay_capacity": 100_000,
-    "train_eval.eval_interval_env_steps": 10_000,
-    "train_eval.num_eval_episodes": 10,
+    "Schedule.initial_collect_agent_steps": 10_000,
+    "Schedule.num_pretrain_steps": 100_000,
+    "Schedule.updates_per_agent_step": 1,
+    "ReplaySettings.capacity": 100_000,
+    "EvaluationSettings.interval_env_steps": 10_000,
+    "EvaluationSettings.num_episodes": 10,
 }
 # Bound to names that other agents and latent models share.
 MACROS = {
@@ -71,10 +70,19 @@ CONFIGURABLES = {
     "build_slac": builder.build_slac,
     "build_convolution_policy": conv.build_convolution_policy,
     "TwoLayerModel": two_layer.TwoLayerModel,
-    "train_eval": train_eval.train_eval,
+    "train_eval": experiment.train_eval,
+    "Schedule": settings.Schedule,
+    "ReplaySettings": settings.ReplaySettings,
+    "EvaluationSettings": settings.EvaluationSettings,
+    "Intervals": settings.Intervals,
     "load_dm_control": suite_dm_control.load_dm_control,
     "load_gymnasium": suite_gymnasium.load_gymnasium,
 }
+
+
+def parameters_of(configurable):
+    function = CONFIGURABLES[configurable]
+    return inspect.signature(function.__init__ if inspect.isclass(function) else function).parameters
 
 
 def specs(num_actions, observation=None):
@@ -145,32 +153,18 @@ def test_header_and_order(path):
 @pytest.mark.parametrize("last", [[], ["debug.gin"]], ids=["alone", "debug"])
 def test_what_is_bound_exists(name, last):
     configuration.load([f"{name}.gin", *last], [])
-    settings = {}
-    for parameter, value in bound().items():
+    for parameter in bound():
         configurable, _, argument = parameter.rpartition(".")
-        if configurable == "macro":
-            continue
-        function = CONFIGURABLES[configurable]
-        signature = inspect.signature(function.__init__ if inspect.isclass(function) else function)
-        assert argument in signature.parameters, parameter
-        if configurable == "train_eval":
-            settings[argument] = value
-    defaults = {
-        argument: parameter.default
-        for argument, parameter in inspect.signature(train_eval.train_eval).parameters.items()
-        if argument in settings_lib.Settings._fields
-    }
-    settings = {argument: settings.get(argument, default) for argument, default in defaults.items()}
-    settings_lib.check(settings_lib.Settings(**settings))
+        if configurable != "macro":
+            assert argument in parameters_of(configurable), parameter
+    settings.bound()
 
 
 def test_signature_defaults_are_the_papers_too():
     """So that a file that includes nothing trains with the same settings."""
     for parameter, expected in PAPER.items():
         configurable, _, argument = parameter.rpartition(".")
-        function = CONFIGURABLES[configurable]
-        signature = inspect.signature(function.__init__ if inspect.isclass(function) else function)
-        assert signature.parameters[argument].default == expected, parameter
+        assert parameters_of(configurable)[argument].default == expected, parameter
 
 
 @pytest.mark.parametrize("name", TASKS)

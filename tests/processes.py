@@ -22,10 +22,10 @@ INITIAL_AGENT_STEPS, SEQUENCE_LENGTH, REPLAY_CAPACITY = 60, 3, 500  # debug.gin'
 # For runs that are stopped.
 LONG = (
     *COMMAND,
-    "--gin_bindings=train_eval.checkpoint_interval_seconds = 1",
-    "--gin_bindings=train_eval.updates_per_agent_step = 0.2",
-    "--gin_bindings=train_eval.eval_interval_env_steps = 400",
-    "--gin_bindings=train_eval.keep_exports = 1",
+    "--gin_bindings=Intervals.checkpoint_seconds = 1",
+    "--gin_bindings=Schedule.updates_per_agent_step = 0.2",
+    "--gin_bindings=EvaluationSettings.interval_env_steps = 400",
+    "--gin_bindings=EvaluationSettings.keep_exports = 1",
 )
 
 
@@ -51,7 +51,7 @@ class Process:
 
     def __init__(self, root: pathlib.Path, cwd: pathlib.Path, num_env_steps: int = 1_000_000, more: Sequence[str] = ()):
         self._log = cwd / f"{time.monotonic_ns()}.log"
-        bindings = (f"train_eval.num_env_steps = {num_env_steps}", *more)
+        bindings = (f"Schedule.num_env_steps = {num_env_steps}", *more)
         arguments = (*LONG, *(f"--gin_bindings={binding}" for binding in bindings), f"--root_dir={root}")
         with self._log.open("w") as file:
             self._process = subprocess.Popen(

@@ -175,7 +175,7 @@ def check_reverb() -> str:
             raise CheckError(
                 lines[-1].split("ListeningError: ", 1)[1],
                 "bin/train_eval --gin_file=gin_configs/quickstart.gin "
-                '--gin_bindings="train_eval.replay_reachable_from_network = True"',
+                '--gin_bindings="ReplaySettings.reachable_from_network = True"',
             )
         raise CheckError(
             f"the replay server failed ({lines[-1].strip()}), expected one sample; "
@@ -263,7 +263,7 @@ def replay_bytes(gin_file: str) -> Tuple[int, int]:
 
     configuration.load([gin_file], [])
     try:
-        capacity = gin.query_parameter("train_eval.replay_capacity")
+        capacity = gin.query_parameter("ReplaySettings.capacity")
     except ValueError:  # not bound
         capacity = inspect.signature(train_eval.train_eval).parameters["replay_capacity"].default
     frame = tf.TensorSpec([64, 64, 3], tf.uint8)
@@ -286,7 +286,7 @@ def check_memory(gin_file: str) -> str:
         fits = int(capacity * free / needed)
         raise CheckError(
             f"{found}, expected it to fit",
-            f'bin/train_eval --gin_file={gin_file} --gin_bindings="train_eval.replay_capacity = {fits}"',
+            f'bin/train_eval --gin_file={gin_file} --gin_bindings="ReplaySettings.capacity = {fits}"',
         )
     return found
 

@@ -30,8 +30,9 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.config import configuration
     from slac_tf.environments import faults
     from slac_tf.export import player
+    from slac_tf.rollouts import episodes as episodes_lib
     from slac_tf.runs import films
-    from slac_tf.training import evaluation
+    from slac_tf.training import evaluation, settings
 
     try:
         policy = player.ExportedPolicy(pathlib.Path(str(_POLICY.value)))
@@ -40,12 +41,12 @@ def main(argv: Sequence[str]) -> int:
         return command.fail(configuration.one_line(error))
     print(f"{policy.manifest['task']}, {policy.manifest['policy']} policy of env step {policy.manifest['env_step']}")
     try:
-        episodes = evaluation.run_episodes(
+        episodes = episodes_lib.run_episodes(
             environment,
             policy,
             _EPISODES.value,
             record=_VIDEO.value is not None,
-            max_agent_steps=evaluation.bound_max_episode_agent_steps(),
+            max_agent_steps=settings.EvaluationSettings().max_episode_agent_steps,
         )
         for number, (total, length) in enumerate(zip(episodes.returns, episodes.lengths), start=1):
             print(f"episode {number}: return {total:.1f}, {length} agent steps")

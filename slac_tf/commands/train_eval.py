@@ -11,7 +11,7 @@ from slac_tf.commands import command
 
 _GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; several are read in their order.")
 _GIN_BINDINGS = flags.DEFINE_multi_string(
-    "gin_bindings", [], "One gin binding, for example --gin_bindings='train_eval.num_env_steps = 100000'."
+    "gin_bindings", [], "One gin binding, for example --gin_bindings='Schedule.num_env_steps = 100000'."
 )
 _ROOT_DIR = flags.DEFINE_string(
     "root_dir",
@@ -43,29 +43,26 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.config import configuration
     from slac_tf.replay import listening, sequence_replay
     from slac_tf.runs import failures, run_dir, storage
-    from slac_tf.training import train_eval
+    from slac_tf.training import experiment, loop
 
     name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
     root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
-    building = True
-
-    def on_built() -> None:
-        nonlocal building
-        configuration.check_used(_GIN_BINDINGS.value)
-        building = False
-
     try:
         config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
-        result = train_eval.train_eval(root_dir, _SEED.value, config, on_built)
-    except (configuration.ConfigurationError, run_dir.RunDirectoryError, listening.ListeningError) as error:
+        plan = experiment.train_eval(root_dir, _SEED.value, config)
+        configuration.check_used(_GIN_BINDINGS.value)
+    except configuration.ConfigurationError as error:
+        return command.fail(configuration.one_line(error))
+    except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
+        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
+    try:
+        with experiment.started(plan) as run:
+            result = loop.run(run)
+    except (run_dir.RunDirectoryError, listening.ListeningError) as error:
         return command.fail(configuration.one_line(error))
     except (failures.RunFailedError, storage.StorageError, sequence_replay.ReplayError) as error:
         logging.error("%s", configuration.one_line(error))
         return 1
-    except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
-        if not building:
-            raise
-        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
     if not result.exit_code:
         print(f"play:        bin/play --policy={root_dir}/policies/latest/greedy_policy --video=play.mp4")
         print(f"videos:      {root_dir}/videos")

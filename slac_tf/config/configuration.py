@@ -11,7 +11,7 @@ from typing import Any, Callable, List, Optional, Sequence
 import gin
 
 from slac_tf.config import binding_places
-from slac_tf.training import train_eval  # noqa: F401  (registers what every configuration binds)
+from slac_tf.training import experiment  # noqa: F401  (registers what every configuration binds)
 
 _ROOT = pathlib.Path(importlib.util.find_spec("slac_tf").submodule_search_locations[0]).parent  # type: ignore[union-attr,index]
 

@@ -5,7 +5,7 @@ make one step each; unrolling, resets at episode starts, KL and open-loop predic
 """
 
 import abc
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -18,6 +18,7 @@ tfd = tfp.distributions
 
 LatentState = Dict[str, heads.LayerState]
 Samples = Dict[str, tf.Tensor]
+Policy = Callable[[tf.Tensor], tf.Tensor]
 
 
 class LatentModel(tf.Module, abc.ABC):
@@ -171,13 +172,34 @@ class LatentModel(tf.Module, abc.ABC):
             raise ValueError(f"context_frames: {context_frames}, expected 0 to {length}")
         first = self.first_posterior(features[:, 0]) if context_frames else self.first_prior(tf.shape(features)[:1])
         states = [first]
-        for t in range(1, length):
-            action = actions[:, t - 1]
-            if t < context_frames:
-                states.append(self.posterior_step(states[-1], action, features[:, t]))
-            else:
-                states.append(self.prior_step(states[-1], action))
-        return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
+        for t in range(1, context_frames):
+            states.append(self.posterior_step(states[-1], actions[:, t - 1], features[:, t]))
+        known = tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
+        if len(states) == length:
+            return known
+        imagined, _ = self.imagine(states[-1], actions[:, len(states) - 1 : -1], length - len(states))
+        return tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=1), known, imagined)
+
+    def imagine(
+        self, state: LatentState, actions: Union[tf.Tensor, Policy], num_steps: int
+    ) -> Tuple[LatentState, tf.Tensor]:
+        """Steps of the prior alone, with actions that are given or chosen on the way.
+
+        Args:
+            state: Where to begin, `[B, D]` for each layer.
+            actions: `[B, num_steps, A] float32`, or a policy on latents: `[B, latent_size]` to `[B, A]`.
+            num_steps: How many, at least 1.
+
+        Returns:
+            The states after each action, `[B, num_steps, D]` for each layer, and the actions,
+            `[B, num_steps, A] float32`.
+        """
+        states, taken = [state], []
+        for t in range(num_steps):
+            taken.append(actions(self.vector(states[-1])) if callable(actions) else actions[:, t])
+            states.append(self.prior_step(states[-1], taken[-1]))
+        stacked = tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states[1:])
+        return stacked, tf.stack(taken, axis=1)
 
     def kl(self, posterior: LatentState, prior: LatentState, step_types: tf.Tensor) -> Dict[str, tf.Tensor]:
         """KL(q || p) of each layer that has one, summed over its dimensions.

@@ -48,7 +48,7 @@ def listen_on_loopback_only(port: int) -> None:
         raise ListeningError(
             f"the replay server on port {port} cannot be tied to the loopback device ({reason}) and would be open to "
             "the network without a password: use another kernel, or close the port to others by a firewall or a "
-            "network namespace and bind train_eval.replay_reachable_from_network = True"
+            "network namespace and bind ReplaySettings.reachable_from_network = True"
         )
     strangers = foreign_peers(port)
     if strangers:
@@ -67,7 +67,7 @@ def warn_of_open_port(port: int) -> None:
     logging.warning(
         "the replay server is open to the network on port %d of every interface (0.0.0.0 and [::], this is %s): "
         "whoever reaches it can read, insert, delete and overwrite training data and trigger checkpoints; there is no "
-        "authentication and no encryption (train_eval.replay_reachable_from_network = True)",
+        "authentication and no encryption (ReplaySettings.reachable_from_network = True)",
         *(port, socket.gethostname()),
     )
 

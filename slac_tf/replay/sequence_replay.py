@@ -275,7 +275,7 @@ class SequenceReplay:
             f"no sequence could be sampled within {self._timeout_seconds:.0f} s: replay holds {self.size} sequences "
             f"and needs at least 1, of {self._length} steps; the most steps that came without a break are "
             f"{self._longest_stream}, and {self._num_left_out} sequences were left out because they would train on a "
-            "reset: collect more steps first (train_eval.initial_collect_agent_steps), or bind a smaller "
+            "reset: collect more steps first (Schedule.initial_collect_agent_steps), or bind a smaller "
             "sequence_length of the agent"
         )
 
@@ -344,7 +344,7 @@ def check_memory(data_spec: trajectory_lib.Trajectory, capacity: int, available:
     estimate = memory_estimate(data_spec, capacity)
     if estimate > available:
         raise ValueError(
-            f"train_eval.replay_capacity: {capacity} sequences take about {estimate / 2**30:.1f} GiB, but "
+            f"ReplaySettings.capacity: {capacity} sequences take about {estimate / 2**30:.1f} GiB, but "
             f"{available / 2**30:.1f} GiB are free: set it to at most {int(capacity * available / estimate)}"
         )
     return estimate

@@ -53,7 +53,7 @@ class Checkpoints:
         self,
         directory: pathlib.Path,
         agent: tf.Module,
-        representation: Optional[types.Representation] = None,
+        reusable: Optional[types.ReusableModel] = None,
         keep: int = 2,
     ):
         """Constructor.
@@ -61,11 +61,11 @@ class Checkpoints:
         Args:
             directory: Of the run's checkpoints.
             agent: Whose variables are saved.
-            representation: The part of it that another run can start from.
+            reusable: The part of it that another run can start from.
             keep: How many of the newest to keep.
         """
         self._directory = directory
-        parts = {} if representation is None else {"representation": representation.module}
+        parts = {} if reusable is None else {"representation": reusable.module}
         self._checkpoint = tf.train.Checkpoint(agent=agent, **parts)
         self._keep = keep
 

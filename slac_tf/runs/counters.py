@@ -7,6 +7,8 @@ from typing import Any, Dict, List
 import numpy as np
 from tf_agents.trajectories import trajectory as trajectory_lib
 
+from slac_tf.rollouts import episodes
+
 _NUM_RECENT_EPISODES = 10
 
 
@@ -31,7 +33,7 @@ class Counters:
     last_eval: Dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._return = 0.0  # of the episode in progress, which a resumed run begins anew
+        self._totals = episodes.Totals()  # a resumed run begins the episode in progress anew
 
     @property
     def recent_return(self) -> float:
@@ -44,15 +46,30 @@ class Counters:
         Args:
             step: As a TF-Agents driver gives it to its observers.
         """
-        if np.asarray(step.is_boundary()):
-            return
-        if np.asarray(step.is_first()):
-            self._return = 0.0
-        self.agent_step += 1
-        self._return += float(step.reward)
-        if np.asarray(step.is_last()):
+        self._totals(step)
+        self.agent_step += not np.asarray(step.is_boundary())
+        if self._totals.returns:
             self.episodes += 1
-            self.recent_returns = [*self.recent_returns, self._return][-_NUM_RECENT_EPISODES:]
+            self.recent_returns = [*self.recent_returns, self._totals.returns.pop()][-_NUM_RECENT_EPISODES:]
+            self._totals.lengths.clear()
+
+    def owe(self, updates: float) -> None:
+        """Adds train steps that became due.
+
+        Args:
+            updates: How many; may be a fraction.
+        """
+        self.updates_owed += updates
+
+    def pay(self) -> int:
+        """Takes the train steps that are due by now.
+
+        Returns:
+            How many to make.
+        """
+        updates = int(self.updates_owed)
+        self.updates_owed -= updates
+        return updates
 
     def state(self) -> Dict[str, Any]:
         """What a checkpoint keeps.

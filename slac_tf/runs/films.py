@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import Tuple
 
 import imageio.v2 as imageio
 import numpy as np
@@ -32,20 +33,19 @@ def encode_gif(frames: np.ndarray, fps: float) -> bytes:
     return buffer.getvalue()
 
 
-def write_gif(tag: str, frames: np.ndarray, fps: float, step: int) -> None:
+def write_gif(tag: str, gif: bytes, size: Tuple[int, int], step: int) -> None:
     """Writes a clip to the default summary writer, where TensorBoard's Images tab plays it.
 
     Args:
         tag: Name.
-        frames: `[T, H, W, 3] uint8`.
-        fps: Frames a second.
+        gif: From `encode_gif`.
+        size: H and W, in pixels.
         step: Position on the x axis.
     """
-    height, width = frames.shape[1:3]
     metadata = tf.compat.v1.SummaryMetadata(plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images"))
     tf.summary.write(
         tag,
-        tf.constant([str(width).encode(), str(height).encode(), encode_gif(frames, fps)]),
+        tf.constant([str(size[1]).encode(), str(size[0]).encode(), gif]),
         step=step,
         metadata=metadata,
     )

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import time
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -15,32 +15,55 @@ from tensorboard.plugins.scalar import summary_v2 as scalar
 
 from slac_tf.runs import run_dir, storage
 
-# The header of the published curves, so that both are read by the same programs.
-EVAL_COLUMNS = (
-    "task",
-    "seed",
-    "OriginalEnvironmentSteps",
-    "agent_step",
-    "train_step",
-    "NumberOfEpisodes",
-    "AverageReturnEvalPolicy",
-    "StdReturnEvalPolicy",
-    "AverageEpisodeLength",
-    "AverageReturnEvalGreedyPolicy",
-    "StdReturnEvalGreedyPolicy",
-    "wall_seconds",
-)
-
 
 class MetricsWriter:
     """Writes each number once; the files of a resumed run go on where its checkpoint was."""
 
     def __init__(self, directory: run_dir.RunDir):
+        """Constructor; `begin` or `restore` comes next.
+
+        Args:
+            directory: The run's.
+        """
         self._directory = directory
-        self._writers = {
-            "train": tf.summary.create_file_writer(str(directory.train)),
-            "eval": tf.summary.create_file_writer(str(directory.eval)),
-        }
+        self._writers: Dict[str, tf.summary.SummaryWriter] = {}
+
+    def begin(self) -> None:
+        """Begins with nothing: what is there is of a run that ended before its first checkpoint."""
+        self.restore({})
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Cuts all files to what they were at the checkpoint: what came later will be done again.
+
+        Args:
+            state: What `state` returned then.
+        """
+        for path in self._files():
+            size, expected = path.stat().st_size, state.get(self._name(path), 0)
+            if size < expected:
+                logging.warning("%s: %d bytes, expected %d: lines are missing", path, size, expected)
+            elif expected or path in (self._directory.metrics, self._directory.eval_csv):
+                os.truncate(path, expected)
+            else:
+                path.unlink()  # TensorBoard's events, a file for each process
+        for name in ("train", "eval"):
+            self._writers[name] = tf.summary.create_file_writer(str(getattr(self._directory, name)))
+
+    def state(self) -> Dict[str, int]:
+        """Sizes of the files, for the checkpoint.
+
+        Returns:
+            Bytes by path in the run's directory.
+        """
+        self.flush()
+        return {self._name(path): path.stat().st_size for path in self._files()}
+
+    def _files(self) -> List[pathlib.Path]:
+        events = [path for name in ("train", "eval") for path in getattr(self._directory, name).glob("events.*")]
+        return [path for path in (self._directory.metrics, self._directory.eval_csv) if path.exists()] + sorted(events)
+
+    def _name(self, path: pathlib.Path) -> str:
+        return str(path.relative_to(self._directory.root))
 
     def writer(self, name: str) -> tf.summary.SummaryWriter:
         """The TensorBoard writer of `train` or `eval`.
@@ -81,19 +104,18 @@ class MetricsWriter:
         _append(self._directory.metrics, text)
 
     def eval_row(self, row: Mapping[str, Any]) -> None:
-        """Appends a row to `eval.csv`.
+        """Appends a row to `eval.csv`, below a header where it is the first.
 
         Args:
-            row: A value for each of `EVAL_COLUMNS`.
+            row: Values by column, in their order.
 
         Raises:
             storage.StorageError: If it cannot be written; then the file is as it was.
         """
         path = self._directory.eval_csv
-        rows = [] if path.exists() and path.stat().st_size else [list(EVAL_COLUMNS)]
-        rows.append([row[column] for column in EVAL_COLUMNS])
+        rows = [] if path.exists() and path.stat().st_size else [list(row)]
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
+        csv.writer(text, lineterminator="\n").writerows([*rows, list(row.values())])
         _append(path, text.getvalue())
 
     def flush(self) -> None:
@@ -101,36 +123,6 @@ class MetricsWriter:
         for name, writer in self._writers.items():
             with storage.writing(getattr(self._directory, name)):
                 writer.flush()
-
-    def state(self) -> Dict[str, int]:
-        """Sizes of the files, for the checkpoint.
-
-        Returns:
-            Bytes by file name.
-        """
-        self.flush()
-        return {path.name: path.stat().st_size if path.exists() else 0 for path in self._files}
-
-    def begin(self) -> None:
-        """Empties the files: a run that ended before its first checkpoint has begun anew."""
-        self.restore({path.name: 0 for path in self._files})
-
-    def restore(self, state: Mapping[str, int]) -> None:
-        """Cuts the files to what they were at the checkpoint: what came later will be done again.
-
-        Args:
-            state: What `state` returned then.
-        """
-        for path in self._files:
-            size = path.stat().st_size if path.exists() else 0
-            if size > state[path.name]:
-                os.truncate(path, state[path.name])
-            elif size < state[path.name]:
-                logging.warning("%s: %d bytes, expected %d: lines are missing", path, size, state[path.name])
-
-    @property
-    def _files(self) -> "tuple[pathlib.Path, ...]":
-        return self._directory.metrics, self._directory.eval_csv
 
 
 def _append(path: pathlib.Path, text: str) -> None:

@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from typing import Optional
+from typing import Collection, Optional
 
 _VERSIONED = (
     "tensorflow",
@@ -22,18 +22,9 @@ _VERSIONED = (
     "numpy",
     "slac-tf",
 )
-# A run may be made longer, looked at more often or moved to another kernel, without becoming another run.
-_MAY_CHANGE = (
-    "train_eval.num_env_steps",
-    "train_eval.log_interval_seconds",
-    "train_eval.checkpoint_interval_seconds",
-    "train_eval.max_episode_agent_steps",
-    "train_eval.replay_reachable_from_network",
-)
-
-
 _LOCK = "lock"
 _MOST_SHOWN = 3  # differing bindings in a message
+_OF_0_1 = "train_eval.num_env_steps"  # bound in each of its runs, and in none since
 _BEFORE_CONFIG = (_LOCK, "config.gin.tmp")  # what a run that ended at its very start may have left
 
 
@@ -62,13 +53,14 @@ class RunDir:
         self.failure = root / "failure.txt"
         self.failed_batch = root / "failed_batch.npz"
 
-    def open(self, config: str, operative_config: str, seed: int) -> None:
+    def open(self, config: str, operative_config: str, seed: int, may_change: Collection[str] = ()) -> None:
         """Takes the directory for a run, or takes up the run that is there.
 
         Args:
             config: All gin bindings as text.
             operative_config: The bindings in effect, defaults among them, as text.
             seed: The run's.
+            may_change: Settings that a run may be resumed with another value of.
 
         Raises:
             RunDirectoryError: If it holds a run of another configuration or seed, is in use, or cannot be
@@ -76,7 +68,13 @@ class RunDir:
         """
         config = f"# seed = {seed}\n{config}"
         if self.config.exists():
-            differences = _differences(self.config.read_text(), config)
+            before = self.config.read_text()
+            if _OF_0_1 in before:
+                raise RunDirectoryError(
+                    f"{self.root} holds a run of slac_tf 0.1, whose settings have other names and whose checkpoints "
+                    "hold other variables: finish it with that version, or choose another --root_dir"
+                )
+            differences = _differences(before, config, may_change)
             if differences:
                 shown = "; ".join(f"there {there!r}, now {now!r}" for there, now in differences[:_MOST_SHOWN])
                 more = f"; and {len(differences) - _MOST_SHOWN} more" if len(differences) > _MOST_SHOWN else ""
@@ -155,7 +153,7 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _differences(before: str, now: str) -> "list[tuple[str, str]]":
+def _differences(before: str, now: str, may_change: Collection[str]) -> "list[tuple[str, str]]":
     """The bindings that differ, on both sides."""
 
     def bindings(text: str) -> "dict[str, str]":
@@ -166,7 +164,7 @@ def _differences(before: str, now: str) -> "list[tuple[str, str]]":
                 found[key] = line
             elif line.startswith(" "):
                 found[key] += " " + line.strip()
-        return {k: v for k, v in found.items() if k not in _MAY_CHANGE}
+        return {k: v for k, v in found.items() if k not in may_change}
 
     old, new = bindings(before), bindings(now)
     return [

@@ -1,8 +1,7 @@
-"""Returns of policies, and what an evaluation leaves behind: numbers, films, exported policies."""
+"""What an evaluation leaves behind: returns, films, exported policies."""
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
-import gin
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -12,92 +11,13 @@ from slac_tf import types
 from slac_tf.environments import faults, task_environment
 from slac_tf.export import saved_model
 from slac_tf.replay import sequence_replay
+from slac_tf.rollouts import episodes
 from slac_tf.runs import films, metrics, run_dir, storage
+from slac_tf.training import settings as settings_lib
 from slac_tf.utils import images, masks
 
-# 27 times the length of an episode in either suite, and that of the longest common ones, half an hour of Atari.
-MAX_EPISODE_AGENT_STEPS = 27_000
 _REPORT_SEQUENCES = 4
 _MODEL_VIDEO_FPS = 5.0
-
-
-class Episodes(NamedTuple):
-    """What a policy achieved.
-
-    Attributes:
-        returns: Sum of rewards of each episode.
-        lengths: Agent steps of each episode.
-        frames: Of the first episode, `[T, H, W, 3] uint8`; empty where none were asked for.
-    """
-
-    returns: np.ndarray
-    lengths: np.ndarray
-    frames: np.ndarray
-
-
-def run_episodes(
-    environment: task_environment.TaskEnvironment,
-    policy: Any,
-    num_episodes: int,
-    *,
-    record: bool,
-    should_stop: Callable[[], bool] = lambda: False,
-    max_agent_steps: int = MAX_EPISODE_AGENT_STEPS,
-) -> Episodes:
-    """Runs whole episodes.
-
-    Args:
-        environment: Without batch dimension.
-        policy: A TF-Agents PyPolicy, or what has its `get_initial_state` and `action`.
-        num_episodes: How many.
-        record: Whether to keep the frames of the first one.
-        should_stop: Asked at every step; where true, what is finished is returned.
-        max_agent_steps: The longest that an episode may be.
-
-    Returns:
-        The episodes.
-
-    Raises:
-        ValueError: If `num_episodes` is not positive.
-        faults.FaultyEnvironmentError: If an episode does not end, or the environment fails.
-    """
-    if num_episodes < 1:
-        raise ValueError(f"num_episodes: {num_episodes}, expected at least 1")
-    returns: List[float] = []
-    lengths: List[int] = []
-    frames: List[np.ndarray] = []
-    for episode in range(num_episodes):
-        time_step = environment.reset()
-        policy_state = policy.get_initial_state(1)
-        total, length = 0.0, 0
-        while not time_step.is_last():
-            if should_stop():
-                return Episodes(np.array(returns), np.array(lengths), np.array(frames, np.uint8))
-            if length == max_agent_steps:
-                raise faults.FaultyEnvironmentError(
-                    f"{environment.task_name}: episode {episode + 1} has not ended after {length} agent steps: give "
-                    "the environment a time limit, or bind train_eval.max_episode_agent_steps to more"
-                )
-            if record and episode == 0:
-                frames.append(_frame(environment, time_step))
-            step = policy.action(time_step, policy_state)
-            policy_state = step.state
-            time_step = environment.step(step.action)
-            total += float(time_step.reward)
-            length += 1
-        returns.append(total)
-        lengths.append(length)
-    return Episodes(np.array(returns), np.array(lengths), np.array(frames, np.uint8))
-
-
-def bound_max_episode_agent_steps() -> int:
-    """What the configuration that gin holds says of the longest episode.
-
-    Returns:
-        Agent steps.
-    """
-    bindings = gin.get_bindings("train_eval", inherit_scopes=False)
-    return int(bindings.get("max_episode_agent_steps", MAX_EPISODE_AGENT_STEPS))
 
 
 def frames_per_second(environment: task_environment.TaskEnvironment) -> float:
@@ -145,12 +65,10 @@ class Evaluator:
         built: types.BuiltAgent,
         directory: run_dir.RunDir,
         writer: metrics.MetricsWriter,
+        settings: settings_lib.EvaluationSettings,
         *,
         seed: int,
         config: str,
-        num_episodes: int,
-        max_episode_agent_steps: int,
-        keep_exports: int,
     ):
         """Constructor.
 
@@ -159,26 +77,35 @@ class Evaluator:
             built: The agent with its policies.
             directory: The run's.
             writer: The run's.
+            settings: Of evaluations.
             seed: The run's, for the record.
             config: All gin bindings as text, for the exports.
-            num_episodes: Of each policy.
-            max_episode_agent_steps: The longest that an episode may be.
-            keep_exports: Exports to keep, the newest.
         """
         self._environment = environment
         self._built = built
         self._exporter = saved_model.Exporter(built.policies)
         self._directory = directory
         self._metrics = writer
+        self._settings = settings
         self._seed = seed
         self._config = config
-        self._num_episodes = num_episodes
-        self._max_episode_agent_steps = max_episode_agent_steps
-        self._keep_exports = keep_exports
         self._policies = {
             name: py_tf_eager_policy.PyTFEagerPolicy(policy, use_tf_function=True)
             for name, policy in built.policies.items()
         }
+        self._filmed = next(iter(built.policies))
+
+    def is_due(self, env_step: int, action_repeat: int) -> bool:
+        """Whether the agent step that led here has passed a multiple of the interval.
+
+        Args:
+            env_step: Simulator steps so far.
+            action_repeat: Of which the last agent step made this many.
+
+        Returns:
+            Whether it has.
+        """
+        return env_step % self._settings.interval_env_steps < action_repeat
 
     def evaluate(
         self,
@@ -198,35 +125,26 @@ class Evaluator:
 
         Raises:
             faults.FaultyEnvironmentError: If an episode does not end, or the environment fails.
+            storage.StorageError: If something could not be written.
         """
-        logging.info("evaluating at env step %d: %d episodes of each policy", position["env_step"], self._num_episodes)
-        results: Dict[str, Episodes] = {}
-        for name, policy in self._policies.items():
-            try:
-                results[name] = run_episodes(
-                    self._environment,
-                    policy,
-                    self._num_episodes,
-                    record=name == "greedy" and "pixels" in self._environment.observation_spec(),
-                    should_stop=should_stop,
-                    max_agent_steps=self._max_episode_agent_steps,
-                )
-            except faults.FaultyEnvironmentError as fault:
-                raise faults.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
+        env_step = position["env_step"]
+        logging.info("evaluating at env step %d: %d episodes of each policy", env_step, self._settings.num_episodes)
+        results: Dict[str, episodes.Episodes] = {}
+        for name in self._policies:
+            results[name] = self._run_episodes(name, should_stop)
             if should_stop():
                 return None
-        env_step = position["env_step"]
-        returns = {name: episodes.returns for name, episodes in results.items()}
+        model_film = self._report(replay) if len(results[self._filmed].frames) else None
+        returns = {name: result.returns for name, result in results.items()}
         with storage.writing(self._directory.policies):
             self._exporter.export(
                 returns,
                 export_manifest(self._environment, self._config, env_step, self._seed),
                 self._directory.policies,
-                keep=self._keep_exports,
+                keep=self._settings.keep_exports,
             )
-        with storage.writing(self._directory.videos):
-            self._write_films(results["greedy"].frames, replay, env_step)
-        self._write_numbers(results["greedy"], results["stochastic"], position)
+        self._write_films(results[self._filmed].frames, model_film, env_step)
+        self._write_numbers(results, position)
         logging.info(
             "eval at env step %d: %s",
             env_step,
@@ -234,57 +152,66 @@ class Evaluator:
         )
         return {name: float(values.mean()) for name, values in returns.items()}
 
-    def _write_films(self, frames: np.ndarray, replay: sequence_replay.SequenceReplay, env_step: int) -> None:
-        if not len(frames):  # an agent that sees no pixels has none rendered; bin/play makes a film of it
-            return
-        fps = frames_per_second(self._environment)
-        films.write_mp4(self._directory.videos / f"env_step_{env_step:09d}.mp4", frames, fps)
-        with self._metrics.writer("eval").as_default():
-            films.write_gif("rollout/greedy", frames, fps, env_step)
-            report = self._report(replay)
-            if report is not None:
-                tag = "model/truth_posterior_conditional_prior_prior"
-                films.write_gif(tag, report, _MODEL_VIDEO_FPS, env_step)
+    def _run_episodes(self, name: str, should_stop: Callable[[], bool]) -> episodes.Episodes:
+        try:
+            return episodes.run_episodes(
+                self._environment,
+                self._policies[name],
+                self._settings.num_episodes,
+                # An agent that sees no pixels has none rendered; bin/play makes a film of it.
+                record=name == self._filmed and "pixels" in self._environment.observation_spec(),
+                should_stop=should_stop,
+                max_agent_steps=self._settings.max_episode_agent_steps,
+            )
+        except faults.FaultyEnvironmentError as fault:
+            raise faults.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
 
     def _report(self, replay: sequence_replay.SequenceReplay) -> Optional[np.ndarray]:
         """The agent's pictures of sequences within one episode, `[T+1, H, W, 3] uint8`, or None."""
         if self._built.report is None:
             return None
-        batch = next(replay.sample_batches(16 * _REPORT_SEQUENCES))
-        whole = ~tf.reduce_any(masks.is_first(batch.step_type)[:, 1:], axis=1)
-        batch = tf.nest.map_structure(lambda x: tf.boolean_mask(x, whole)[:_REPORT_SEQUENCES], batch)
-        if not batch.step_type.shape[0]:
+        experience = next(replay.sample(16 * _REPORT_SEQUENCES)).experience
+        whole = ~tf.reduce_any(masks.is_first(experience.step_type)[:, 1:], axis=1)
+        experience = tf.nest.map_structure(lambda x: tf.boolean_mask(x, whole)[:_REPORT_SEQUENCES], experience)
+        if not experience.step_type.shape[0]:
             return None
-        return images.clip_grid(list(self._built.report(batch).values()))
+        return images.clip_grid(list(self._built.report(experience).values()))
 
-    def _write_numbers(self, greedy: Episodes, stochastic: Episodes, position: Mapping[str, Any]) -> None:
-        scalars = {
-            "Metrics/AverageReturn": stochastic.returns.mean(),
-            "Metrics/AverageEpisodeLength": stochastic.lengths.mean(),
-            "Metrics/AverageReturnGreedy": greedy.returns.mean(),
-            "Metrics/AverageEpisodeLengthGreedy": greedy.lengths.mean(),
-        }
-        self._metrics.scalars("eval", scalars, position["env_step"])
-        row = {
+    def _write_films(self, frames: np.ndarray, model_film: Optional[np.ndarray], env_step: int) -> None:
+        if not len(frames):
+            return
+        fps = frames_per_second(self._environment)
+        clips = {f"rollout/{self._filmed}": (frames, fps)}
+        if model_film is not None:
+            clips["model/truth_posterior_conditional_prior_prior"] = (model_film, _MODEL_VIDEO_FPS)
+        gifs = {tag: films.encode_gif(*clip) for tag, clip in clips.items()}
+        with storage.writing(self._directory.videos):
+            films.write_mp4(self._directory.videos / f"env_step_{env_step:09d}.mp4", frames, fps)
+            with self._metrics.writer("eval").as_default():
+                for tag, (clip, _) in clips.items():
+                    films.write_gif(tag, gifs[tag], (clip.shape[1], clip.shape[2]), env_step)
+
+    def _write_numbers(self, results: Mapping[str, episodes.Episodes], position: Mapping[str, Any]) -> None:
+        scalars: Dict[str, float] = {}
+        row: Dict[str, Any] = {
             "task": self._environment.task_name,
             "seed": self._seed,
             "OriginalEnvironmentSteps": position["env_step"],
             "agent_step": position["agent_step"],
             "train_step": position["train_step"],
-            "NumberOfEpisodes": self._num_episodes,
-            "AverageReturnEvalPolicy": round(float(stochastic.returns.mean()), 4),
-            "StdReturnEvalPolicy": round(float(stochastic.returns.std()), 4),
-            "AverageEpisodeLength": float(stochastic.lengths.mean()),
-            "AverageReturnEvalGreedyPolicy": round(float(greedy.returns.mean()), 4),
-            "StdReturnEvalGreedyPolicy": round(float(greedy.returns.std()), 4),
-            "wall_seconds": position["wall_seconds"],
+            "NumberOfEpisodes": self._settings.num_episodes,
         }
+        # The stochastic policy, which the paper plots, has the plain names of the published curves' files.
+        for name, result in sorted(results.items(), key=lambda item: item[0] != "stochastic"):
+            suffix = "" if name == "stochastic" else name.capitalize()
+            scalars[f"Metrics/AverageReturn{suffix}"] = result.returns.mean()
+            scalars[f"Metrics/AverageEpisodeLength{suffix}"] = result.lengths.mean()
+            row[f"AverageReturnEval{suffix}Policy"] = round(float(result.returns.mean()), 4)
+            row[f"StdReturnEval{suffix}Policy"] = round(float(result.returns.std()), 4)
+            if "AverageEpisodeLength" not in row:
+                row["AverageEpisodeLength"] = float(result.lengths.mean())
+        row["wall_seconds"] = position["wall_seconds"]
+        self._metrics.scalars("eval", scalars, position["env_step"])
         self._metrics.eval_row(row)
         self._metrics.line("eval", {"env_step": position["env_step"], **row})
         self._metrics.flush()
-
-
-def _frame(environment: task_environment.TaskEnvironment, time_step: Any) -> np.ndarray:
-    """The picture of a time step, rendered only where the observation has none."""
-    frame = time_step.observation.get("pixels")
-    return environment.render() if frame is None else np.asarray(frame)

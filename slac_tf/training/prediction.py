@@ -6,12 +6,12 @@ from typing import List
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tf_agents.drivers import py_driver
 from tf_agents.policies import py_tf_eager_policy
 from tf_agents.trajectories import trajectory as trajectory_lib
 
 from slac_tf.environments import task_environment
-from slac_tf.training import evaluation, restored
+from slac_tf.rollouts import episodes, rollout_driver
+from slac_tf.training import restored, settings
 
 ROWS = ("truth", "posterior", "conditional_prior", "prior")
 _GAP = 4  # pixels between sequences
@@ -67,21 +67,16 @@ def write_png(path: pathlib.Path, picture: np.ndarray) -> None:
 
 
 def _sequence(environment: task_environment.TaskEnvironment, policy: object, length: int) -> trajectory_lib.Trajectory:
-    """The middle of an episode, `[length, …]`.
+    """The middle of an episode, `[length, …]`, which ends at `EvaluationSettings.max_episode_agent_steps`.
 
     Raises:
         ValueError: If the episode is too short.
     """
     steps: List[trajectory_lib.Trajectory] = []
-    driver = py_driver.PyDriver(
-        environment,
-        policy,
-        observers=[lambda step: steps.append(step._replace(policy_info=()))],
-        max_steps=evaluation.bound_max_episode_agent_steps(),  # of an episode without an end, the middle of these
-        max_episodes=1,
-    )
-    driver.run(environment.reset(), policy.get_initial_state(1))  # type: ignore[attr-defined]
-    steps = [step for step in steps if not step.is_boundary()]
+    totals = episodes.Totals()
+    driver = rollout_driver.RolloutDriver(environment, policy, [steps.append, totals], overlap=False)
+    while not totals.returns and len(steps) < settings.EvaluationSettings().max_episode_agent_steps:
+        driver.run()
     if len(steps) < length:
         raise ValueError(f"num_frames: {length}, expected at most the episode's {len(steps)} agent steps")
     begin = (len(steps) - length) // 2

@@ -4,14 +4,12 @@ import pathlib
 from typing import NamedTuple, Optional
 
 import gin
-import tensorflow as tf
-from tf_agents.specs import tensor_spec
 
 from slac_tf import types
 from slac_tf.environments import task_environment
 from slac_tf.export import saved_model
 from slac_tf.runs import checkpoints, run_dir
-from slac_tf.training import evaluation
+from slac_tf.training import evaluation, experiment
 
 
 class RestoredRun(NamedTuple):
@@ -51,12 +49,8 @@ def restore(root_dir: pathlib.Path, config: str, seed: int = 0) -> RestoredRun:
         raise ValueError(f"{root_dir}: no checkpoint in {directory.checkpoints}, expected one; let the run go on")
     environment = gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=seed)
     build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
-    built = build_agent(
-        tensor_spec.from_spec(environment.time_step_spec()),
-        tensor_spec.from_spec(environment.action_spec()),
-        tf.Variable(0, dtype=tf.int64, trainable=False),
-    )
-    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.representation)
+    built = experiment.build_agent_for(environment, build_agent)
+    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.reusable)
     found = saver.newest()
     assert found is not None  # seen above
     saver.restore(found)

@@ -1,63 +1,163 @@
-"""Settings of the training loop, checked."""
+"""Settings of a run, one class for each subject; gin binds them, and each refuses what it cannot be."""
 
-import math
-from typing import NamedTuple
+import dataclasses
+from typing import Any, Callable, NamedTuple, Optional, Set
+
+import gin
 
 from slac_tf import types
 from slac_tf.environments import task_environment
+from slac_tf.rollouts import episodes
+from slac_tf.utils import checks
+
+
+def _setting(default: Any, check: Callable[..., None], *, may_change: bool = False) -> Any:
+    """A field with its rule: a run may be resumed with another value only where `may_change` says so."""
+    return dataclasses.field(default=default, metadata={"check": check, "may_change": may_change})
+
+
+class _Checked:
+    """Looks at each field when it is made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            field.metadata["check"](type(self).__name__, **{field.name: getattr(self, field.name)})
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Schedule(_Checked):
+    """What is done, and how much of it.
+
+    Attributes:
+        num_env_steps: Simulator steps to train for, the random ones and action repeats counted.
+        initial_collect_agent_steps: Agent steps of uniformly random actions before training.
+        num_pretrain_steps: Gradient steps of the agent's representation alone, on the random data.
+        updates_per_agent_step: Train steps for each agent step after that; may be a fraction.
+    """
+
+    num_env_steps: int = _setting(gin.REQUIRED, checks.counts, may_change=True)
+    initial_collect_agent_steps: int = _setting(10_000, checks.counts)
+    num_pretrain_steps: int = _setting(100_000, checks.whole_numbers)
+    updates_per_agent_step: float = _setting(1, checks.not_negative)
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class ReplaySettings(_Checked):
+    """The replay.
+
+    Attributes:
+        capacity: Sequences in replay, about as many agent steps.
+        reachable_from_network: Whether others may reach the replay server, which has no authentication: see
+            SECURITY.md.
+    """
+
+    capacity: int = _setting(100_000, checks.counts)
+    reachable_from_network: bool = _setting(False, checks.booleans, may_change=True)
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings(_Checked):
+    """Evaluations.
+
+    Attributes:
+        interval_env_steps: Simulator steps between evaluations; one more comes before training and one at the end.
+        num_episodes: Episodes of each policy in an evaluation.
+        max_episode_agent_steps: The longest that an episode of an evaluation may be; one that has not ended then
+            is an error, for without an end it has no return. Collection has no such limit.
+        keep_exports: Exported policies to keep, the newest.
+    """
+
+    interval_env_steps: int = _setting(10_000, checks.counts)
+    num_episodes: int = _setting(10, checks.counts)
+    max_episode_agent_steps: int = _setting(episodes.MAX_AGENT_STEPS, checks.counts, may_change=True)
+    keep_exports: int = _setting(3, checks.whole_numbers)
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Intervals(_Checked):
+    """How often a run is written down.
+
+    Attributes:
+        checkpoint_seconds: Between checkpoints.
+        log_seconds: Between log lines.
+        summary_train_steps: Train steps between scalars in TensorBoard and lines in metrics.jsonl.
+    """
+
+    checkpoint_seconds: float = _setting(600, checks.positive, may_change=True)
+    log_seconds: float = _setting(30, checks.not_negative, may_change=True)
+    summary_train_steps: int = _setting(100, checks.counts)
+
+
+def _check_root_dir(where: str, root_dir: Optional[str]) -> None:
+    if root_dir is not None and not isinstance(root_dir, str):
+        raise ValueError(f"{where}.root_dir: {root_dir!r}, expected a run's directory, in quotes")
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class InitialModel(_Checked):
+    """Another run, whose latent model this one starts from.
+
+    Parts of other shapes (for example of another action size) are left out, which is said.
+
+    Attributes:
+        root_dir: Directory of the other run; None starts from random weights.
+        encoder_only: Whether to take the encoder alone.
+        freeze: Whether what is taken stays as it is.
+    """
+
+    root_dir: Optional[str] = _setting(None, _check_root_dir)
+    encoder_only: bool = _setting(False, checks.booleans)
+    freeze: bool = _setting(False, checks.booleans)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("encoder_only", "freeze"):
+            if self.root_dir is None and getattr(self, name):
+                raise ValueError(
+                    f"InitialModel.{name}: True, expected False where no InitialModel.root_dir is bound: bind that to "
+                    "a run's directory"
+                )
 
 
 class Settings(NamedTuple):
-    """The loop's settings; `train_eval.train_eval` says what each is."""
+    """All of a run's settings but those of environment and agent."""
 
-    num_env_steps: int
-    initial_collect_agent_steps: int
-    num_pretrain_steps: int
-    updates_per_agent_step: float
-    overlap_collection: bool
-    replay_capacity: int
-    eval_interval_env_steps: int
-    num_eval_episodes: int
-    max_episode_agent_steps: int
-    log_interval_seconds: float
-    summary_interval_train_steps: int
-    checkpoint_interval_seconds: float
-    keep_exports: int
-    replay_reachable_from_network: bool = False
+    schedule: Schedule
+    replay: ReplaySettings
+    evaluation: EvaluationSettings
+    intervals: Intervals
+    initial_model: InitialModel
 
 
-_SWITCHES = ("overlap_collection", "replay_reachable_from_network")
-_MAY_BE_FRACTIONS = ("updates_per_agent_step", "log_interval_seconds", "checkpoint_interval_seconds")
-_MAY_BE_ZERO = ("num_pretrain_steps", "updates_per_agent_step", "log_interval_seconds", "keep_exports")
+def bound() -> Settings:
+    """What gin binds.
 
-
-def check(settings: Settings) -> None:
-    """Checks types and ranges.
-
-    Args:
-        settings: The settings.
+    Returns:
+        The settings.
 
     Raises:
-        ValueError: If one is not a number or out of range; the message names it.
+        ValueError: If one is of another type or out of range; the message names it.
     """
-    for name, value in settings._asdict().items():
-        if name in _SWITCHES:
-            if not isinstance(value, bool):
-                raise ValueError(f"train_eval.{name}: {value!r}, expected True or False")
-            continue
-        kinds = (int, float) if name in _MAY_BE_FRACTIONS else (int,)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            wanted = "a number" if name in _MAY_BE_FRACTIONS else "an integer"
-            raise ValueError(f"train_eval.{name}: {value!r}, expected {wanted} (without quotes)")
-        if not math.isfinite(value):
-            raise ValueError(f"train_eval.{name}: {value}, expected a finite number")
-        if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
-            wanted = "at least 0" if name in _MAY_BE_ZERO else "more than 0"
-            raise ValueError(f"train_eval.{name}: {value}, expected {wanted}")
+    return Settings(Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel())
 
 
-def check_sequences(settings: Settings, built: types.BuiltAgent, environment: task_environment.TaskEnvironment) -> None:
-    """Checks that episodes hold the agent's sequences, and replay a batch of them.
+def may_change() -> Set[str]:
+    """Settings that a run may be resumed with another value of: it does not become another run by them.
+
+    Returns:
+        `Class.field` of each.
+    """
+    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel)
+    return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata["may_change"]}
+
+
+def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_environment.TaskEnvironment) -> None:
+    """Checks that episodes and initial data hold the agent's sequences, and replay a batch of them.
 
     Args:
         settings: The settings.
@@ -67,32 +167,20 @@ def check_sequences(settings: Settings, built: types.BuiltAgent, environment: ta
     Raises:
         ValueError: If they do not.
     """
-    episode = environment.episode_agent_steps
-    if episode is not None and built.sequence_length > episode:
+    length, episode = built.sequence_length, environment.episode_agent_steps
+    if episode is not None and length > episode:
         raise ValueError(
-            f"sequence_length: {built.sequence_length} agent steps, expected at most {episode}, an episode of "
+            f"sequence_length: {length} agent steps, expected at most {episode}, an episode of "
             f"{environment.task_name} at action repeat {environment.action_repeat}"
         )
-    if settings.replay_capacity < built.batch_size:
+    if settings.replay.capacity < built.batch_size:
         raise ValueError(
-            f"train_eval.replay_capacity: {settings.replay_capacity} sequences, expected at least batch_size "
+            f"ReplaySettings.capacity: {settings.replay.capacity} sequences, expected at least batch_size "
             f"{built.batch_size}"
         )
-
-
-def check_initial_data(settings: Settings, built: types.BuiltAgent) -> None:
-    """Checks that the initial data hold at least one sequence.
-
-    Args:
-        settings: The settings.
-        built: The agent.
-
-    Raises:
-        ValueError: If they do not.
-    """
-    needed = built.sequence_length + 1
-    if settings.initial_collect_agent_steps < needed:
+    initial = settings.schedule.initial_collect_agent_steps
+    if initial < length + 1:
         raise ValueError(
-            f"train_eval.initial_collect_agent_steps: {settings.initial_collect_agent_steps}, expected at "
-            f"least {needed}, one more than sequence_length {built.sequence_length}"
+            f"Schedule.initial_collect_agent_steps: {initial}, expected at least {length + 1}, one more than "
+            f"sequence_length {length}"
         )

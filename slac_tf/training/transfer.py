@@ -50,21 +50,21 @@ def start_from(
     Raises:
         ValueError: If the agent has no representation, the other run has no checkpoint, or nothing fits.
     """
-    representation = built.representation
-    if representation is None:
-        raise ValueError(f"init_model_from: {type(built.agent).__name__} has no latent model to start from")
+    reusable = built.reusable
+    if reusable is None:
+        raise ValueError(f"InitialModel.root_dir: {type(built.agent).__name__} has no latent model to start from")
     record_file = directory.root / _RECORD
     if record_file.exists() and checkpoints.newest(directory.checkpoints) is not None:
         result = Transferred(**json.loads(record_file.read_text()))
     else:
-        result = load(source, representation.module, encoder_only=encoder_only)
+        result = load(source, reusable.module, encoder_only=encoder_only)
         logging.info(
             "initial weights from %s: loaded %s | left out, of other shapes: %s | left out, not there: %s",
             *(source, *(", ".join(names) or "none" for names in result[1:])),
         )
     if freeze:
-        parts = _parts(representation.module)
-        representation.freeze([variable for part in result.loaded for variable in parts[part].variables])
+        parts = _parts(reusable.module)
+        reusable.freeze([variable for part in result.loaded for variable in parts[part].variables])
     return result
 
 
@@ -94,7 +94,9 @@ def load(source: pathlib.Path, representation: tf.Module, *, encoder_only: bool)
     """
     found = checkpoints.newest(run_dir.RunDir(source).checkpoints)
     if found is None:
-        raise ValueError(f"init_model_from: {source} has no checkpoint, expected the directory of a run that has one")
+        raise ValueError(
+            f"InitialModel.root_dir: {source} has no checkpoint, expected the directory of a run that has one"
+        )
     result = Transferred(str(source), [], [], [])
     for name, part in _parts(representation).items():
         if encoder_only and name != "encoder":
@@ -109,7 +111,9 @@ def load(source: pathlib.Path, representation: tf.Module, *, encoder_only: bool)
                 variable.assign(value)
             (result.other_shapes if isinstance(error, ValueError) else result.absent).append(name)
     if not result.loaded:
-        raise ValueError(f"init_model_from: nothing of the model in {source} fits this run's; expected equal sizes")
+        raise ValueError(
+            f"InitialModel.root_dir: nothing of the model in {source} fits this run's; expected equal sizes"
+        )
     return result
 
 

@@ -19,6 +19,21 @@ def counts(where: str, **values: int) -> None:
             raise ValueError(f"{where}.{name}: {value!r}, expected an integer of at least 1")
 
 
+def whole_numbers(where: str, **values: int) -> None:
+    """Refuses what is no integer of at least 0.
+
+    Args:
+        where: The configurable that the settings belong to.
+        **values: Settings by name.
+
+    Raises:
+        ValueError: If one is not; the message names it.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"{where}.{name}: {value!r}, expected an integer of at least 0")
+
+
 def sizes(where: str, **values: Sequence[int]) -> None:
     """Refuses what are no sizes of layers.
 

@@ -1,5 +1,6 @@
 """The commands' flags and messages, in this process; whole runs are in tests/integration."""
 
+import contextlib
 import math
 import pathlib
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 
 from slac_tf.runs import failures, run_dir
-from slac_tf.training import run, train_eval
+from slac_tf.training import experiment, loop
 
 BIN = pathlib.Path(__file__).resolve().parents[2] / "bin"
 
@@ -33,12 +34,12 @@ TRAIN_MISTAKES = {
     "misspelt": ([*GIN_FILES, "--gin_bindings=train_eval.num_env_step = 1"], ["num_env_step"]),
     "unquoted": ([*GIN_FILES, "--gin_bindings=load_dm_control.domain_name = finger"], ["finger", "quotes"]),
     "text_for_a_number": (
-        [*GIN_FILES, "--gin_bindings=train_eval.num_env_steps = '100'"],
-        ["train_eval.num_env_steps: '100', expected an integer"],
+        [*GIN_FILES, "--gin_bindings=Schedule.num_env_steps = '100'"],
+        ["Schedule.num_env_steps: '100', expected an integer"],
     ),
     "out_of_range": (
-        [*GIN_FILES, "--gin_bindings=train_eval.num_env_steps = 0"],
-        ["train_eval.num_env_steps: 0, expected more than 0"],
+        [*GIN_FILES, "--gin_bindings=Schedule.num_env_steps = 0"],
+        ["Schedule.num_env_steps: 0, expected more than 0"],
     ),
     "unknown_task": ([*GIN_FILES, "--gin_bindings=load_dm_control.task_name = 'spinn'"], ["spinn", "spin"]),
     "size_that_does_not_fit": (
@@ -46,12 +47,12 @@ TRAIN_MISTAKES = {
         ["build_slac.model_batch_size: 9, expected 1 to batch_size 4"],
     ),
     "too_little_initial_data": (
-        [*GIN_FILES, "--gin_bindings=train_eval.initial_collect_agent_steps = 3"],
-        ["train_eval.initial_collect_agent_steps: 3, expected at least 4"],
+        [*GIN_FILES, "--gin_bindings=Schedule.initial_collect_agent_steps = 3"],
+        ["Schedule.initial_collect_agent_steps: 3, expected at least 4"],
     ),
     "too_much_memory": (
-        [*GIN_FILES, "--gin_bindings=train_eval.replay_capacity = 1000000000"],
-        ["train_eval.replay_capacity", "GiB", "at most"],
+        [*GIN_FILES, "--gin_bindings=ReplaySettings.capacity = 1000000000"],
+        ["ReplaySettings.capacity", "GiB", "at most"],
     ),
     "binding_without_effect": (
         [
@@ -82,20 +83,24 @@ def test_train_eval_in_a_foreign_directory(command, tmp_path):
 
 @pytest.fixture
 def train(monkeypatch):
-    """Puts another function in train_eval's place; returns what it was called with."""
+    """Puts other functions in the places of building and running; returns what building was called with."""
 
-    def put(result, built=True):
+    def put(result, while_built=None):
         calls = []
 
-        def call(root_dir, seed, config, on_built):
+        def build(root_dir, seed, config):
             calls.append((root_dir, seed, config))
-            if built:
-                on_built()
+            if while_built is not None:
+                raise while_built
+
+        def run(started):
             if isinstance(result, BaseException):
                 raise result
             return result
 
-        monkeypatch.setattr(train_eval, "train_eval", call)
+        monkeypatch.setattr(experiment, "train_eval", build)
+        monkeypatch.setattr(experiment, "started", contextlib.nullcontext)
+        monkeypatch.setattr(loop, "run", run)
         return calls
 
     return put
@@ -103,7 +108,7 @@ def train(monkeypatch):
 
 def test_train_eval_prints_the_returns_last(command, train, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    calls = train(run.Result(random_return=1.26, greedy_return=3.0, stochastic_return=-2.0, exit_code=0))
+    calls = train(loop.Result(random_return=1.26, greedy_return=3.0, stochastic_return=-2.0, exit_code=0))
     code, out, _ = command("train_eval", "--gin_file=gin_configs/hopper.gin", "--gin_file=debug.gin", "--seed=5")
     assert code == 0
     assert out.splitlines()[-1] == "hopper-debug: random 1.3, trained -2.0"
@@ -111,32 +116,32 @@ def test_train_eval_prints_the_returns_last(command, train, tmp_path, monkeypatc
     assert root_dir == tmp_path / "logs" / "hopper-debug" / "seed5"
     assert seed == 5
     assert "load_gymnasium.env_id = 'Hopper-v4'" in config
-    assert "train_eval.num_env_steps = 400" in config
+    assert "Schedule.num_env_steps = 400" in config
 
 
 def test_train_eval_root_dir(command, train, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    calls = train(run.Result(math.nan, math.nan, math.nan, 0))
+    calls = train(loop.Result(math.nan, math.nan, math.nan, 0))
     assert command("train_eval", "--gin_file=hopper.gin", "--root_dir=~/run")[0] == 0
     assert calls[0][0] == tmp_path / "run"
 
 
 def test_train_eval_says_nothing_of_returns_after_a_signal(command, train):
-    train(run.Result(1.0, 2.0, 3.0, exit_code=143))
+    train(loop.Result(1.0, 2.0, 3.0, exit_code=143))
     code, out, _ = command("train_eval", "--gin_file=hopper.gin")
     assert code == 143
     assert out == ""
 
 
 def test_train_eval_failures(command, train):
-    train(failures.NonFiniteLossError("critic is nan\nat train step 5"))
+    train(failures.RunFailedError("critic is nan\nat train step 5"))
     code, out, err = command("train_eval", "--gin_file=hopper.gin")
     assert code == 1
     assert out == ""
     assert "Traceback" not in err
     train(run_dir.RunDirectoryError("another run"))
     refused(command("train_eval", "--gin_file=hopper.gin"), "another run")
-    train(ValueError("while it is built\n  on two lines"), built=False)
+    train(None, while_built=ValueError("while it is built\n  on two lines"))
     refused(command("train_eval", "--gin_file=hopper.gin"), "while it is built on two lines")
     train(ValueError("a defect of the program"))
     with pytest.raises(ValueError, match="a defect of the program"):

@@ -198,12 +198,12 @@ def test_memory(line, monkeypatch):
     assert passed and "2.0 GiB free, the replay of gin_configs/cheetah_run.gin grows to about 0.7 GiB (100000" in text
     free(100_000 * 12288 * 0.65 / 4)
     passed, text = line(doctor.check_memory, "gin_configs/cheetah_run.gin")
-    assert not passed and text.endswith('--gin_bindings="train_eval.replay_capacity = 25000"')
+    assert not passed and text.endswith('--gin_bindings="ReplaySettings.capacity = 25000"')
 
 
 def test_memory_of_a_file_that_sets_no_capacity(line, tmp_path):
     path = tmp_path / "own.gin"
-    path.write_text("import slac_tf.training.train_eval\ntrain_eval.num_env_steps = 3\n")
+    path.write_text("import slac_tf.training.experiment\nSchedule.num_env_steps = 3\n")
     assert "(100000 sequences)" in line(doctor.check_memory, str(path))[1]
 
 
@@ -273,4 +273,4 @@ def test_a_server_that_would_be_open_to_the_network_has_a_remedy_of_its_own(monk
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(doctor.CheckError, match="the replay server on port 1 cannot be tied") as error:
         doctor.check_reverb()
-    assert "train_eval.replay_reachable_from_network = True" in error.value.fix
+    assert "ReplaySettings.reachable_from_network = True" in error.value.fix

@@ -101,8 +101,8 @@ CASES = {
     "macro_of_itself": line("BATCH_SIZE = %BATCH_SIZE", "BATCH_SIZE: the macro's value leads back", "expected a value"),
     # Types
     "text_for_a_number": line("build_slac.gamma = '0.9'", "build_slac.gamma: '0.9', expected a number from 0 to 1"),
-    "none_for_a_number": line("train_eval.num_env_steps = None", "num_env_steps: None, expected an integer"),
-    "fraction_for_a_count": line("train_eval.num_env_steps = 1e5", "num_env_steps: 100000.0, expected an integer"),
+    "none_for_a_number": line("Schedule.num_env_steps = None", "num_env_steps: None, expected an integer"),
+    "fraction_for_a_count": line("Schedule.num_env_steps = 1e5", "num_env_steps: 100000.0, expected an integer"),
     "bool_for_a_number": line("BATCH_SIZE = True", "build_slac.batch_size: True, expected an integer"),
     "number_for_a_bool": line("train_eval.xla = 1", "train_eval.xla: 1, expected True or False"),
     "number_for_sizes": line("HIDDEN_SIZES = 256", "build_slac.hidden_sizes: 256, expected integers", "(256, 256)"),
@@ -111,9 +111,9 @@ CASES = {
     "other_reference": line(
         "build_slac.latent_model = @load_dm_control", "latent_model", "load_dm_control()", "another"
     ),
-    "number_for_a_folder": line("train_eval.init_model_from = 3", "init_model_from: 3, expected a run's directory"),
+    "number_for_a_folder": line("InitialModel.root_dir = 3", "init_model_from: 3, expected a run's directory"),
     # Ranges
-    "infinite": line("train_eval.updates_per_agent_step = 1e999", "inf, expected a finite number"),
+    "infinite": line("Schedule.updates_per_agent_step = 1e999", "inf, expected a finite number"),
     "infinite_rate": line("build_slac.model_learning_rate = 1e999", "model_learning_rate: inf, expected a number"),
     "negative_rate": line("build_slac.critic_learning_rate = -3e-4", "-0.0003, expected a number of at least 0"),
     "gamma": line("build_slac.gamma = 1.01", "build_slac.gamma: 1.01, expected a number from 0 to 1"),
@@ -122,7 +122,9 @@ CASES = {
     "negative_layer": line("HEAD_SIZES = (16, -1)", "TwoLayerModel.hidden_sizes: (16, -1), expected integers"),
     "no_sequence": line("build_slac.sequence_length = 0", "build_slac.sequence_length: 0, expected an integer"),
     "no_variance": line("build_slac.decoder_variance = 0", "decoder_variance: 0, expected a number above 0"),
-    "no_evaluation": line("train_eval.eval_interval_env_steps = 0", "eval_interval_env_steps: 0, expected more than 0"),
+    "no_evaluation": line(
+        "EvaluationSettings.interval_env_steps = 0", "eval_interval_env_steps: 0, expected more than 0"
+    ),
     "unknown_dtype": line("build_convolution_policy.dtype = 'float16'", "'float16', expected one of", "'bfloat16'"),
     "negative_rate_of_sac": line(
         "build_sac_pixels.actor_learning_rate = -1", "actor_learning_rate: -1, expected", agent="sac_pixels"
@@ -154,14 +156,12 @@ CASES = {
     "longer_history": line("build_slac.history_length = 4", "history_length: 4, expected 1 to sequence_length 3"),
     "larger_model_batch": line("build_slac.model_batch_size = 9", "model_batch_size: 9, expected 1 to batch_size 4"),
     "little_initial_data": line(
-        "train_eval.initial_collect_agent_steps = 3", "initial_collect_agent_steps: 3, expected at least 4"
+        "Schedule.initial_collect_agent_steps = 3", "initial_collect_agent_steps: 3, expected at least 4"
     ),
-    "replay_of_no_batch": line(
-        "train_eval.replay_capacity = 3", "replay_capacity: 3", "expected at least batch_size 4"
-    ),
-    "too_much_memory": line("train_eval.replay_capacity = 1000000000", "replay_capacity: 1000000000", "GiB", "at most"),
-    "model_of_no_run": line("train_eval.init_model_from = 'logs'", "init_model_from: logs", "expected the directory"),
-    "nothing_to_freeze": line("train_eval.freeze_initialized = True", "freeze_initialized: True, expected False"),
+    "replay_of_no_batch": line("ReplaySettings.capacity = 3", "replay_capacity: 3", "expected at least batch_size 4"),
+    "too_much_memory": line("ReplaySettings.capacity = 1000000000", "replay_capacity: 1000000000", "GiB", "at most"),
+    "model_of_no_run": line("InitialModel.root_dir = 'logs'", "init_model_from: logs", "expected the directory"),
+    "nothing_to_freeze": line("InitialModel.freeze = True", "freeze_initialized: True, expected False"),
     # By hand
     "binding_of_what_is_not_in_use": binding(
         "build_sac_state.gamma = 0.9", "no effect", "add the --gin_file that uses it"

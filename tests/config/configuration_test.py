@@ -4,9 +4,9 @@ import gin
 import pytest
 
 from slac_tf.config import configuration
-from slac_tf.training import train_eval  # noqa: F401  (registers what the files bind
+from slac_tf.training import experiment  # noqa: F401  (registers what the files bind
 
-VALID = "import slac_tf.training.train_eval\ntrain_eval.num_env_steps = 3\n"
+VALID = "import slac_tf.training.experiment\nSchedule.num_env_steps = 3\n"
 
 
 @gin.configurable
@@ -40,13 +40,13 @@ MALFORMED_FILES = {
     "unknown_configurable": ("no_such_thing.x = 3\n", ["no_such_thing", "line 1"]),
     "misspelt_parameter": ("\ntrain_eval.num_env_step = 3\n", ["train_eval", "num_env_step", "line 2"]),
     "unquoted_text": ("\n\nload_gymnasium.env_id = Hopper-v4\n", ["Hopper", "quotes", "line 3"]),
-    "two_equal_signs": ("train_eval.num_env_steps = = 3\n", ["line 1"]),
-    "no_equal_sign": ("\ntrain_eval.num_env_steps 3\n", ["expected ':' or '='", "line 2"]),
-    "open_bracket": ("train_eval.num_env_steps = (3,\n", ["multi-line statement"]),
+    "two_equal_signs": ("Schedule.num_env_steps = = 3\n", ["line 1"]),
+    "no_equal_sign": ("\nSchedule.num_env_steps 3\n", ["expected ':' or '='", "line 2"]),
+    "open_bracket": ("Schedule.num_env_steps = (3,\n", ["multi-line statement"]),
     "missing_include": ("\ninclude 'not_here.gin'\n", ["not_here.gin", "line 2"]),
     "missing_module": ("import slac_tf.no_such_module\n", ["slac_tf.no_such_module", "line 1"]),
     "missing_package": ("import no_such_package\n", ["no_such_package", "line 1"]),
-    "undefined_macro": ("train_eval.num_env_steps = %NOT_DEFINED\n", ["NOT_DEFINED"]),
+    "undefined_macro": ("Schedule.num_env_steps = %NOT_DEFINED\n", ["NOT_DEFINED"]),
     "undefined_reference": ("train_eval.build_agent = @no_such_builder\n", ["@no_such_builder", "line 1"]),
     "no_text": (b"\xff\xfe\x00\x01", ["decode"]),
 }
@@ -72,10 +72,10 @@ def test_malformed_file(write, name):
 MALFORMED_BINDINGS = {
     "no_such_thing.x = 3": ["no_such_thing"],
     "train_eval.nope = 3": ["train_eval", "nope"],
-    "train_eval.num_env_steps = hopper": ["hopper", "quotes"],
-    "train_eval.num_env_steps =": ["parse"],
-    "train_eval.num_env_steps": ["expected ':' or '='"],
-    "train_eval.num_env_steps = [1, 2": ["multi-line statement"],
+    "Schedule.num_env_steps = hopper": ["hopper", "quotes"],
+    "Schedule.num_env_steps =": ["parse"],
+    "Schedule.num_env_steps": ["expected ':' or '='"],
+    "Schedule.num_env_steps = [1, 2": ["multi-line statement"],
     "import no_such_package": ["no_such_package"],
 }
 
@@ -110,18 +110,18 @@ def test_files_that_include_each_other(write, tmp_path):
 
 
 def test_later_file_wins_and_binding_wins_over_files(write):
-    first = write("first.gin", "train_eval.num_env_steps = 1\ntrain_eval.keep_exports = 1\n")
-    second = write("second.gin", "train_eval.keep_exports = 2\n")
+    first = write("first.gin", "Schedule.num_env_steps = 1\nEvaluationSettings.keep_exports = 1\n")
+    second = write("second.gin", "EvaluationSettings.keep_exports = 2\n")
     text = configuration.load([first, second], [])
-    assert "train_eval.num_env_steps = 1" in text
-    assert "train_eval.keep_exports = 2" in text
-    text = configuration.load([second, first], ["train_eval.num_env_steps = 3"])
-    assert "train_eval.num_env_steps = 3" in text
-    assert "train_eval.keep_exports = 1" in text
+    assert "Schedule.num_env_steps = 1" in text
+    assert "EvaluationSettings.keep_exports = 2" in text
+    text = configuration.load([second, first], ["Schedule.num_env_steps = 3"])
+    assert "Schedule.num_env_steps = 3" in text
+    assert "EvaluationSettings.keep_exports = 1" in text
 
 
 def test_nothing_is_left_of_an_earlier_load(write):
-    configuration.load([write("first.gin", "train_eval.keep_exports = 7\n")], [])
+    configuration.load([write("first.gin", "EvaluationSettings.keep_exports = 7\n")], [])
     assert "keep_exports" not in configuration.load([write("second.gin", VALID)], [])
 
 
@@ -130,15 +130,15 @@ def test_project_file_from_another_working_directory(tmp_path, monkeypatch, file
     monkeypatch.chdir(tmp_path)
     text = configuration.load([file, "gin_configs/debug.gin"], [])
     assert "load_dm_control.domain_name = 'finger'" in text
-    assert re.search(r"train_eval.num_env_steps = 400\n", text)  # debug.gin's
+    assert re.search(r"Schedule.num_env_steps = 400\n", text)  # debug.gin's
 
 
 def test_own_file_includes_project_file(tmp_path, monkeypatch, write):
     monkeypatch.chdir(tmp_path)
-    write("mine.gin", "include 'gin_configs/finger_spin.gin'\ntrain_eval.num_env_steps = 5\n")
+    write("mine.gin", "include 'gin_configs/finger_spin.gin'\nSchedule.num_env_steps = 5\n")
     text = configuration.load(["mine.gin"], [])
     assert "load_dm_control.domain_name = 'finger'" in text
-    assert "train_eval.num_env_steps = 5\n" in text
+    assert "Schedule.num_env_steps = 5\n" in text
 
 
 def test_environment_of_a_configuration_text():
@@ -172,7 +172,7 @@ def test_bindings_that_nothing_reads(write):
 
 
 def test_macros_that_nothing_reads():
-    bindings = ["NUMBER = 2", "MISSPELT_NUMBR = 3", "reads.number = %NUMBER", "import slac_tf.training.train_eval"]
+    bindings = ["NUMBER = 2", "MISSPELT_NUMBR = 3", "reads.number = %NUMBER", "import slac_tf.training.experiment"]
     configuration.load([], bindings)
     assert reads() == 2
     assert configuration.unused(bindings) == ["MISSPELT_NUMBR = 3"]
@@ -182,7 +182,7 @@ def test_macros_that_nothing_reads():
 
 def test_imports_are_not_asked_for_an_effect():
     configuration.load([], [])
-    configuration.check_used(["import slac_tf.training.train_eval"])
+    configuration.check_used(["import slac_tf.training.experiment"])
 
 
 @pytest.mark.parametrize(

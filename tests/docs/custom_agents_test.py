@@ -38,7 +38,7 @@ def test_an_agent_is_one_file_and_one_gin_file(tmp_path):
     root = tmp_path / "run"
     arguments = [f"--gin_file=gin_configs/{name}" for name in ("cheetah_run.gin", "debug.gin")]
     arguments.insert(1, "--gin_file=my_agent.gin")
-    arguments += [f"--root_dir={root}", "--gin_bindings=train_eval.updates_per_agent_step = 0.5"]
+    arguments += [f"--root_dir={root}", "--gin_bindings=Schedule.updates_per_agent_step = 0.5"]
 
     run("train_eval", *arguments, cwd=tmp_path)
     with (root / "eval.csv").open(newline="") as file:

@@ -30,7 +30,7 @@ def test_task(name):
     # Only what belongs to the environment; the whole files are built in gin_configs_test.py.
     lines = [line for line in text.splitlines() if line.startswith(("load_", "import "))]
     gin.parse_config("\n".join(["OBSERVATIONS = ('pixels', 'state')", "RENDER_QUALITY = 'fast'", *lines]))
-    assert f"train_eval.num_env_steps = {num_env_steps:_}" in text
+    assert f"Schedule.num_env_steps = {num_env_steps:_}" in text
     load = suite_gymnasium.load_gymnasium if "-v4" in task_name else suite_dm_control.load_dm_control
     assert f"train_eval.load_environment = @{load.__name__}\n" in text
 

@@ -68,11 +68,11 @@ def test_killed_then_stopped_then_finished(tmp_path):
 @pytest.mark.parametrize(
     "number, line, longer",
     [
-        pytest.param(signal.SIGINT, RANDOM, ("train_eval.initial_collect_agent_steps = 100000",), id="int-random"),
-        pytest.param(signal.SIGTERM, RANDOM, ("train_eval.initial_collect_agent_steps = 100000",), id="term-random"),
-        pytest.param(signal.SIGINT, PRETRAIN, ("train_eval.num_pretrain_steps = 100000",), id="int-pretrain"),
-        pytest.param(signal.SIGTERM, EVAL, ("train_eval.num_eval_episodes = 1000",), id="term-evaluation"),
-        pytest.param(signal.SIGINT, EVAL, ("train_eval.num_eval_episodes = 1000",), id="int-evaluation"),
+        pytest.param(signal.SIGINT, RANDOM, ("Schedule.initial_collect_agent_steps = 100000",), id="int-random"),
+        pytest.param(signal.SIGTERM, RANDOM, ("Schedule.initial_collect_agent_steps = 100000",), id="term-random"),
+        pytest.param(signal.SIGINT, PRETRAIN, ("Schedule.num_pretrain_steps = 100000",), id="int-pretrain"),
+        pytest.param(signal.SIGTERM, EVAL, ("EvaluationSettings.num_episodes = 1000",), id="term-evaluation"),
+        pytest.param(signal.SIGINT, EVAL, ("EvaluationSettings.num_episodes = 1000",), id="int-evaluation"),
         pytest.param(signal.SIGINT, TRAIN, (), id="int-train"),
     ],
 )
@@ -114,7 +114,7 @@ def test_killed_twenty_times(tmp_path):
     seed = random.randrange(10**6)
     print(f"random.Random({seed})")
     generator = random.Random(seed)
-    longer = ("train_eval.initial_collect_agent_steps = 1000", "train_eval.num_pretrain_steps = 200")
+    longer = ("Schedule.initial_collect_agent_steps = 1000", "Schedule.num_pretrain_steps = 200")
 
     def log(pattern):
         return lambda process: process.wait_for_line(pattern)
@@ -228,7 +228,7 @@ def test_disk_full(disk, tmp_path, left, interval, named):
         process.send(signal.SIGTERM)
         assert process.exit_code(30) == 143
     before = newest(root)
-    with Process(root, tmp_path, more=(f"train_eval.checkpoint_interval_seconds = {interval}",)) as process:
+    with Process(root, tmp_path, more=(f"Intervals.checkpoint_seconds = {interval}",)) as process:
         process.wait_for_line(r"restored agent step")
         fill(disk, left)
         assert process.exit_code(120) == 1

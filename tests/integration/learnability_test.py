@@ -3,13 +3,13 @@
 import pathlib
 from typing import NamedTuple, Tuple
 
+import in_process
 import point_task  # noqa: F401  registers load_point
 import pytest
 
 from slac_tf.agents.sac import agent as sac_agent
 from slac_tf.config import configuration
 from slac_tf.losses import dpg, mpo, sac
-from slac_tf.training import train_eval
 
 # Random actions get 4 to 7 of 20, the way straight to the target 17 to 18.
 SOLVED = 11.0
@@ -20,10 +20,10 @@ COMMON = (
     "CRITIC_HIDDEN_SIZES = (64, 64)",
     "train_eval.load_environment = @load_point",
     "load_point.observations = %OBSERVATIONS",
-    "train_eval.initial_collect_agent_steps = 500",
-    "train_eval.replay_capacity = 10000",
-    "train_eval.eval_interval_env_steps = 1000000",  # once before training and once after it
-    "train_eval.num_eval_episodes = 10",
+    "Schedule.initial_collect_agent_steps = 500",
+    "ReplaySettings.capacity = 10000",
+    "EvaluationSettings.interval_env_steps = 1000000",  # once before training and once after it
+    "EvaluationSettings.num_episodes = 10",
 )
 SMALL_STACK = (
     "StackedFrames.length = 1",  # the task has no velocities
@@ -84,9 +84,9 @@ CASES = {
 
 def run(name: str, agent_steps: int, root: pathlib.Path) -> float:
     """Return of the greedy policy after so many agent steps, 500 of them random."""
-    bindings = [*COMMON, *CASES[name].bindings, f"train_eval.num_env_steps = {agent_steps}"]
+    bindings = [*COMMON, *CASES[name].bindings, f"Schedule.num_env_steps = {agent_steps}"]
     config = configuration.load(["gin_configs/slac.gin", f"gin_configs/agents/{name}.gin"], bindings)
-    return train_eval.train_eval(root, 0, config, lambda: None).greedy_return
+    return in_process.run(root, config).greedy_return
 
 
 def turn_around(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

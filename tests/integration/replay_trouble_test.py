@@ -58,11 +58,11 @@ def test_a_server_that_would_be_open_to_the_network_is_refused_and_can_be_opened
     assert process.returncode == 2, errors
     last = errors.splitlines()[-1]
     assert last.startswith("train_eval: the replay server on port ")
-    assert last.endswith("bind train_eval.replay_reachable_from_network = True")
+    assert last.endswith("bind ReplaySettings.reachable_from_network = True")
     assert "Traceback" not in errors
 
     # The same directory, as the message says.
-    process = start(NO_BINDING, root, "--gin_bindings=train_eval.replay_reachable_from_network = True")
+    process = start(NO_BINDING, root, "--gin_bindings=ReplaySettings.reachable_from_network = True")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert errors.count("the replay server is open to the network on port") == 1

@@ -14,10 +14,10 @@ _SECONDS = 300
 def test_nothing_grows(tmp_path):
     root = tmp_path / "run"
     more = (
-        "train_eval.replay_capacity = 200",  # full before the middle
-        "train_eval.updates_per_agent_step = 1",
-        "train_eval.eval_interval_env_steps = 400",
-        "train_eval.checkpoint_interval_seconds = 10",
+        "ReplaySettings.capacity = 200",  # full before the middle
+        "Schedule.updates_per_agent_step = 1",
+        "EvaluationSettings.interval_env_steps = 400",
+        "Intervals.checkpoint_seconds = 10",
     )
     with Process(root, tmp_path, more=more) as process:
         estimate = float(process.wait_for_line(r"when full, ([\d.]+) GiB in all").group(1))

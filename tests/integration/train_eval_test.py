@@ -18,9 +18,9 @@ from tf_agents.trajectories import time_step as ts
 
 from slac_tf.export import player
 from slac_tf.runs import metrics
-from slac_tf.training import train_eval
+from slac_tf.training import experiment
 
-BINDINGS = ("--gin_bindings=train_eval.keep_exports = 5",)
+BINDINGS = ("--gin_bindings=EvaluationSettings.keep_exports = 5",)
 TASK_NAME = "Hopper-v4"  # in tables
 
 
@@ -186,7 +186,7 @@ def test_play_repeats_the_evaluation(finished, tmp_path):
         "play",
         f"--policy={finished.root}/policies/env_step_000000120/greedy_policy",
         "--episodes=1",
-        f"--seed={SEED + train_eval._EVAL_SEED_OFFSET}",
+        f"--seed={SEED + experiment._EVAL_SEED_OFFSET}",
         "--video=play.mp4",
         cwd=tmp_path,
     )

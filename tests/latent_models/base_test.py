@@ -166,3 +166,30 @@ def test_open_loop_with_all_frames_is_the_posterior(model, window, monkeypatch):
 def test_open_loop_refuses_more_frames_than_there_are(model, window, context_frames):
     with pytest.raises(ValueError, match=f"context_frames: {context_frames}, expected 0 to {LENGTH}"):
         open_loop(model, *window, context_frames)
+
+
+def no_noise(monkeypatch):
+    monkeypatch.setattr(heads, "_noise", tf.zeros)
+
+
+def test_imagined_steps_are_the_priors(model, window, monkeypatch):
+    no_noise(monkeypatch)
+    features, actions = (tf.constant(x) for x in window)
+    state = model.first_posterior(features[:, 0])
+    states, taken = model.imagine(state, actions[:, :3], 3)
+    np.testing.assert_array_equal(taken, actions[:, :3])
+    for t in range(3):
+        state = model.prior_step(state, actions[:, t])
+        for expected, found in zip(tf.nest.flatten(state), tf.nest.flatten(states)):
+            np.testing.assert_array_equal(found[:, t], expected)
+
+
+def test_a_policy_imagines_with_the_latent_before_each_action(model, window, monkeypatch):
+    no_noise(monkeypatch)
+    state = model.first_posterior(tf.constant(window[0][:, 0]))
+    states, taken = model.imagine(state, lambda latent: tf.tanh(latent[:, : fakes.ACTION_SIZE]), 3)
+    before = tf.concat([model.vector(state)[:, tf.newaxis], model.vector(states)[:, :-1]], axis=1)
+    np.testing.assert_array_equal(taken, tf.tanh(before[..., : fakes.ACTION_SIZE]))
+    given, _ = model.imagine(state, taken, 3)  # the same actions, given
+    for a, b in zip(tf.nest.flatten(states), tf.nest.flatten(given)):
+        np.testing.assert_array_equal(a, b)

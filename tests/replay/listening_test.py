@@ -143,7 +143,7 @@ def test_a_system_that_cannot_bind_is_named_with_the_ways_on(not_permitted):
     message = str(error.value)
     assert message.startswith(f"the replay server on port {port} cannot be tied to the loopback device (Operation not")
     assert "Linux 5.7" in message and "another kernel" in message and "firewall" in message
-    assert message.endswith("bind train_eval.replay_reachable_from_network = True")
+    assert message.endswith("bind ReplaySettings.reachable_from_network = True")
     assert "\n" not in message
 
 

@@ -172,7 +172,7 @@ def test_an_empty_replay_says_that_all_streams_were_too_short(make_replay):
         "holds 0 sequences and needs at least 1, of 4 steps; the most steps that came without a break are 3" in message
     )
     assert "0 sequences were left out" in message
-    assert message.endswith("(train_eval.initial_collect_agent_steps), or bind a smaller sequence_length of the agent")
+    assert message.endswith("(Schedule.initial_collect_agent_steps), or bind a smaller sequence_length of the agent")
 
 
 def test_an_empty_replay_says_that_all_windows_were_left_out(make_replay):

@@ -48,7 +48,7 @@ def test_gif_is_not_faster_than_viewers_allow(clip):
 
 def test_gif_summary(clip, tmp_path):
     with tf.summary.create_file_writer(str(tmp_path)).as_default():
-        films.write_gif("clip", clip, fps=10, step=7)
+        films.write_gif("clip", films.encode_gif(clip, fps=10), clip.shape[1:3], step=7)
     events = event_accumulator.EventAccumulator(str(tmp_path), size_guidance={"tensors": 0, "images": 0})
     events.Reload()
     assert events.Tags()["tensors"] == ["clip"]

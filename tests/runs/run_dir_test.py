@@ -6,9 +6,12 @@ import pytest
 
 from slac_tf.config import configuration
 from slac_tf.runs import run_dir
-from slac_tf.training import train_eval  # noqa: F401  (registers what is bound
+from slac_tf.training import settings  # also registers what is bound
 
-CONFIG = "import slac_tf\n\n# Parameters for train_eval:\ntrain_eval.keep_exports = 3\ntrain_eval.num_env_steps = 100\n"
+CONFIG = (
+    "import slac_tf\n\n# Parameters for EvaluationSettings:\n"
+    "EvaluationSettings.keep_exports = 3\nSchedule.num_env_steps = 100\n"
+)
 
 
 @pytest.fixture
@@ -61,8 +64,8 @@ def refused(directory, config, seed):
 def test_another_value_is_refused(directory):
     directory.open(CONFIG, "", seed=0)
     message = refused(directory, CONFIG.replace("keep_exports = 3", "keep_exports = 4"), 0)
-    assert "'train_eval.keep_exports = 3'" in message
-    assert "'train_eval.keep_exports = 4'" in message
+    assert "'EvaluationSettings.keep_exports = 3'" in message
+    assert "'EvaluationSettings.keep_exports = 4'" in message
 
 
 def test_another_seed_is_refused(directory):
@@ -74,18 +77,19 @@ def test_another_seed_is_refused(directory):
 
 def test_a_binding_more_or_less_is_refused(directory):
     directory.open(CONFIG, "", seed=0)
-    message = refused(directory, CONFIG + "train_eval.replay_capacity = 5\n", 0)
-    assert "'(no train_eval.replay_capacity)'" in message
-    assert "'train_eval.replay_capacity = 5'" in message
-    message = refused(directory, CONFIG.replace("train_eval.keep_exports = 3\n", ""), 0)
-    assert "'(no train_eval.keep_exports)'" in message
+    message = refused(directory, CONFIG + "ReplaySettings.capacity = 5\n", 0)
+    assert "'(no ReplaySettings.capacity)'" in message
+    assert "'ReplaySettings.capacity = 5'" in message
+    message = refused(directory, CONFIG.replace("EvaluationSettings.keep_exports = 3\n", ""), 0)
+    assert "'(no EvaluationSettings.keep_exports)'" in message
 
 
-@pytest.mark.parametrize("name", ["num_env_steps", "log_interval_seconds", "checkpoint_interval_seconds"])
+@pytest.mark.parametrize("name", ["Schedule.num_env_steps", "Intervals.log_seconds"])
 def test_a_run_may_be_made_longer_or_looked_at_more_often(directory, name):
-    directory.open(CONFIG + f"train_eval.{name} = 1\n", "", seed=0)
-    config = CONFIG + f"train_eval.{name} = 2\n"
-    directory.open(config, "", seed=0)
+    directory.open(CONFIG + f"{name} = 1\n", "", 0)
+    config = CONFIG + f"{name} = 2\n"
+    refused(directory, config, 0)
+    directory.open(config, "", 0, may_change=settings.may_change())
     assert directory.config.read_text() == "# seed = 0\n" + config
 
 
@@ -100,7 +104,7 @@ def test_bindings_of_several_lines(directory):
     def config(last):
         names = ", ".join(f"'an_observation_of_a_long_name_{index}'" for index in range(9))
         bindings = [f"OBSERVATIONS = ({names}, '{last}')", "train_eval.load_environment = @load_dm_control"]
-        bindings += ["load_dm_control.observations = %OBSERVATIONS", "train_eval.keep_exports = 2"]
+        bindings += ["load_dm_control.observations = %OBSERVATIONS", "EvaluationSettings.keep_exports = 2"]
         text = configuration.load([], ["import slac_tf.environments.suite_dm_control", *bindings])
         gin.clear_config()
         return text
@@ -111,6 +115,13 @@ def test_bindings_of_several_lines(directory):
     message = refused(directory, config("other"), 0)
     assert "'last'" in message
     assert "'other'" in message
+
+
+def test_a_run_of_0_1_is_refused_in_one_clear_line(directory):
+    directory.root.mkdir(parents=True)
+    directory.config.write_text("# seed = 0\ntrain_eval.keep_exports = 3\ntrain_eval.num_env_steps = 100\n")
+    message = refused(directory, CONFIG, 0)
+    assert "holds a run of slac_tf 0.1" in message and "\n" not in message
 
 
 def test_a_foreign_directory_is_refused(directory):

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import types as types_lib
 
 import fakes
 import imageio.v2 as imageio
@@ -10,37 +11,11 @@ import tensorflow as tf
 from fakes import FIRST, LAST, MID
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
-from tf_agents.trajectories import policy_step
 
-from slac_tf.config import configuration
-from slac_tf.environments import faults
 from slac_tf.runs import metrics, run_dir
-from slac_tf.training import evaluation
+from slac_tf.training import evaluation, settings
 
 POSITION = {"env_step": 40, "agent_step": 20, "train_step": 7, "wall_seconds": 1.5}
-
-
-class CountingPolicy:
-    """Its state is the number of its calls in the episode."""
-
-    def __init__(self):
-        self.initial_states, self.states = 0, []
-
-    def get_initial_state(self, batch_size):
-        assert batch_size == 1
-        self.initial_states += 1
-        return 0
-
-    def action(self, time_step, state):
-        self.states.append(state)
-        return policy_step.PolicyStep(np.zeros(fakes.ACTION_SIZE, np.float32), state + 1, ())
-
-
-class StateEnvironment(fakes.CountingEnvironment):
-    """Shows the agent no pixels."""
-
-    def _observe(self):
-        return {"state": super()._observe()["pixels"][0, 0].astype(np.float32)}
 
 
 class Replay:
@@ -49,9 +24,11 @@ class Replay:
     def __init__(self, step_types=(MID, MID, MID)):
         self._step_types = step_types
 
-    def sample_batches(self, batch_size):
+    def sample(self, batch_size):
         while True:
-            yield fakes.experience(batch_size=batch_size, step_types=self._step_types)
+            yield types_lib.SimpleNamespace(
+                experience=fakes.experience(batch_size=batch_size, step_types=self._step_types)
+            )
 
 
 class StopAt:
@@ -63,59 +40,6 @@ class StopAt:
     def __call__(self):
         self._left -= 1
         return self._left < 0
-
-
-def test_returns_lengths_and_policy_states():
-    policy = CountingPolicy()
-    episodes = evaluation.run_episodes(fakes.CountingEnvironment(length=3), policy, 2, record=False)
-    assert episodes.returns.tolist() == [6.0, 6.0]  # 1 + 2 + 3
-    assert episodes.lengths.tolist() == [3, 3]
-    assert episodes.frames.shape == (0,)
-    assert policy.initial_states == 2
-    assert policy.states == [0, 1, 2, 0, 1, 2]
-
-
-def test_frames_of_the_first_episode():
-    episodes = evaluation.run_episodes(fakes.CountingEnvironment(length=3), CountingPolicy(), 2, record=True)
-    assert episodes.frames.shape == (3, 64, 64, 3)
-    assert episodes.frames.dtype == np.uint8
-    assert fakes.counts(episodes.frames).tolist() == [0, 1, 2]  # those that the policy acted on
-
-
-def test_frames_are_rendered_where_the_observation_has_none():
-    episodes = evaluation.run_episodes(StateEnvironment(length=3), CountingPolicy(), 1, record=True)
-    assert episodes.frames[:, 0, 0, 0].tolist() == [0, 1, 2]  # the fake renders the index in the episode
-
-
-def test_stopped_episodes_are_left_out():
-    episodes = evaluation.run_episodes(
-        fakes.CountingEnvironment(length=3), CountingPolicy(), 5, record=False, should_stop=StopAt(7)
-    )
-    assert episodes.returns.tolist() == [6.0, 6.0]
-    assert episodes.lengths.tolist() == [3, 3]
-
-
-def test_no_episodes():
-    with pytest.raises(ValueError, match="num_episodes: 0"):
-        evaluation.run_episodes(fakes.CountingEnvironment(), CountingPolicy(), 0, record=False)
-
-
-def test_an_episode_that_never_ends():
-    endless = fakes.CountingEnvironment(length=10**9)
-    with pytest.raises(
-        faults.FaultyEnvironmentError, match=r"counting: episode 1 has not ended after 7 agent steps: .*"
-    ):
-        evaluation.run_episodes(endless, CountingPolicy(), 1, record=False, max_agent_steps=7)
-    just_ends = fakes.CountingEnvironment(length=7)
-    episodes = evaluation.run_episodes(just_ends, CountingPolicy(), 2, record=False, max_agent_steps=7)
-    assert episodes.lengths.tolist() == [7, 7]
-
-
-def test_the_longest_episode_of_a_configuration():
-    configuration.load(["finger_spin.gin"], [])
-    assert evaluation.bound_max_episode_agent_steps() == 27_000
-    configuration.load(["finger_spin.gin"], ["LONGEST = 50", "train_eval.max_episode_agent_steps = %LONGEST"])
-    assert evaluation.bound_max_episode_agent_steps() == 50
 
 
 @pytest.mark.parametrize("seconds, expected", [(0.1, 10.0), (0.02, 50.0), (0.008, 50.0)])
@@ -134,10 +58,15 @@ def built():
 def make(tmp_path, built):
     def call(**kwargs):
         directory = run_dir.RunDir(tmp_path)
-        settings = dict(seed=3, config="a.b = 1\n", num_episodes=2, max_episode_agent_steps=100, keep_exports=2)
+        chosen = settings.EvaluationSettings(
+            **{"num_episodes": 2, "max_episode_agent_steps": 100, "keep_exports": 2, **kwargs}
+        )
         writer = metrics.MetricsWriter(directory)
+        writer.begin()
         environment = fakes.CountingEnvironment(length=4)
-        return directory, evaluation.Evaluator(environment, built, directory, writer, **{**settings, **kwargs})
+        return directory, evaluation.Evaluator(
+            environment, built, directory, writer, chosen, seed=3, config="a.b = 1\n"
+        )
 
     return call
 

@@ -66,7 +66,7 @@ def test_what_does_not_fit_is_said(root, tmp_path):
 
 
 def test_an_episode_that_never_ends_is_cut():
-    configuration.load(["finger_spin.gin"], ["train_eval.max_episode_agent_steps = 9"])
+    configuration.load(["finger_spin.gin"], ["EvaluationSettings.max_episode_agent_steps = 9"])
     environment = fakes.CountingEnvironment(length=10**9)
     policy = random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec())
     sequence = prediction._sequence(environment, policy, 5)

@@ -1,108 +1,130 @@
-import inspect
+import dataclasses
+import re
 import types as types_lib
 
+import gin
 import pytest
 
 from slac_tf import types
-from slac_tf.training import settings as settings_lib
-from slac_tf.training import train_eval
+from slac_tf.training import settings
 
-VALID = settings_lib.Settings(
-    num_env_steps=100,
-    initial_collect_agent_steps=10,
-    num_pretrain_steps=5,
-    updates_per_agent_step=1,
-    overlap_collection=True,
-    replay_capacity=50,
-    eval_interval_env_steps=20,
-    num_eval_episodes=1,
-    max_episode_agent_steps=1000,
-    log_interval_seconds=30,
-    summary_interval_train_steps=1,
-    checkpoint_interval_seconds=600,
-    keep_exports=3,
+REQUIRED = {"Schedule": {"num_env_steps": 100}, "InitialModel": {"root_dir": "logs/a"}}
+COUNTS = (
+    (settings.Schedule, "num_env_steps"),
+    (settings.Schedule, "initial_collect_agent_steps"),
+    (settings.ReplaySettings, "capacity"),
+    (settings.EvaluationSettings, "interval_env_steps"),
+    (settings.EvaluationSettings, "num_episodes"),
+    (settings.EvaluationSettings, "max_episode_agent_steps"),
+    (settings.Intervals, "summary_train_steps"),
 )
-INTEGERS = (
-    "num_env_steps",
-    "initial_collect_agent_steps",
-    "num_pretrain_steps",
-    "replay_capacity",
-    "eval_interval_env_steps",
-    "num_eval_episodes",
-    "max_episode_agent_steps",
-    "summary_interval_train_steps",
-    "keep_exports",
+WHOLE = ((settings.Schedule, "num_pretrain_steps"), (settings.EvaluationSettings, "keep_exports"))
+NOT_NEGATIVE = ((settings.Schedule, "updates_per_agent_step"), (settings.Intervals, "log_seconds"))
+POSITIVE = ((settings.Intervals, "checkpoint_seconds"),)
+SWITCHES = (
+    (settings.ReplaySettings, "reachable_from_network"),
+    (settings.InitialModel, "encoder_only"),
+    (settings.InitialModel, "freeze"),
 )
-NUMBERS = ("updates_per_agent_step", "log_interval_seconds", "checkpoint_interval_seconds")
-SWITCHES = ("overlap_collection", "replay_reachable_from_network")
-MAY_BE_ZERO = ("num_pretrain_steps", "updates_per_agent_step", "log_interval_seconds", "keep_exports")
+
+
+def make(kind, **values):
+    return kind(**{**REQUIRED.get(kind.__name__, {}), **values})
 
 
 def test_the_lists_above_are_whole():
-    assert {*INTEGERS, *NUMBERS, *SWITCHES} == set(settings_lib.Settings._fields)
-    parameters = inspect.signature(inspect.unwrap(train_eval.train_eval)).parameters
-    assert set(settings_lib.Settings._fields) <= set(parameters)
+    listed = {*COUNTS, *WHOLE, *NOT_NEGATIVE, *POSITIVE, *SWITCHES, (settings.InitialModel, "root_dir")}
+    kinds = {
+        *(settings.Schedule, settings.ReplaySettings, settings.EvaluationSettings),
+        *(settings.Intervals, settings.InitialModel),
+    }
+    assert listed == {(kind, field.name) for kind in kinds for field in dataclasses.fields(kind)}
 
 
-def test_valid():
-    settings_lib.check(VALID)
-    settings_lib.check(VALID._replace(updates_per_agent_step=0.5, log_interval_seconds=0.1))
+@pytest.mark.parametrize(
+    "kind, name, value, wanted",
+    [
+        *(
+            (*each, value, "an integer of at least 1")
+            for each in COUNTS
+            for value in ("100", None, True, (1,), 1.5, 0, -1)
+        ),
+        *((*each, value, "an integer of at least 0") for each in WHOLE for value in ("100", None, True, 1.5, -1)),
+        *((*each, value, "a number of at least 0") for each in NOT_NEGATIVE for value in ("1", True, -1, float("inf"))),
+        *((*each, value, "a number above 0") for each in POSITIVE for value in ("1", None, True, 0, float("nan"))),
+        *((*each, value, "True or False") for each in SWITCHES for value in (1, "True", None)),
+        (settings.InitialModel, "root_dir", 3, "a run's directory, in quotes"),
+    ],
+)
+def test_what_is_refused(kind, name, value, wanted):
+    with pytest.raises(ValueError, match=re.escape(f"{kind.__name__}.{name}: {value!r}, expected {wanted}")):
+        make(kind, **{name: value})
 
 
-@pytest.mark.parametrize("name", [*INTEGERS, *NUMBERS])
-@pytest.mark.parametrize("value", ["100", None, True, (1,)])
-def test_no_number(name, value):
-    with pytest.raises(ValueError, match=rf"train_eval\.{name}: .*expected (a number|an integer) \(without quotes\)"):
-        settings_lib.check(VALID._replace(**{name: value}))
+@pytest.mark.parametrize(
+    "kind, name, value",
+    [
+        *((*each, 1) for each in (*COUNTS, *POSITIVE)),
+        *((*each, 0) for each in (*WHOLE, *NOT_NEGATIVE)),
+        *((*each, 0.5) for each in (*NOT_NEGATIVE, *POSITIVE)),
+        *((*each, True) for each in SWITCHES),
+    ],
+)
+def test_what_is_taken(kind, name, value):
+    assert getattr(make(kind, **{name: value}), name) == value
 
 
-@pytest.mark.parametrize("name", INTEGERS)
-def test_a_fraction_where_an_integer_belongs(name):
-    with pytest.raises(ValueError, match=rf"train_eval\.{name}: 1.5, expected an integer"):
-        settings_lib.check(VALID._replace(**{name: 1.5}))
+def test_gin_binds_them_and_names_what_is_missing():
+    with pytest.raises(RuntimeError, match=r"Required bindings for `Schedule` .*num_env_steps"):
+        settings.bound()
+    gin.parse_config("Schedule.num_env_steps = 7\nReplaySettings.capacity = 5")
+    assert (settings.bound().schedule.num_env_steps, settings.bound().replay.capacity) == (7, 5)
 
 
-@pytest.mark.parametrize("name", [*INTEGERS, *NUMBERS])
-def test_range(name):
-    with pytest.raises(ValueError, match=rf"train_eval\.{name}: -1, expected"):
-        settings_lib.check(VALID._replace(**{name: -1}))
-    if name in MAY_BE_ZERO:
-        settings_lib.check(VALID._replace(**{name: 0}))
+def test_settings_do_not_change_and_some_may_at_resume():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make(settings.Schedule).num_env_steps = 3
+    assert settings.may_change() == {
+        "Schedule.num_env_steps",
+        "ReplaySettings.reachable_from_network",
+        "EvaluationSettings.max_episode_agent_steps",
+        "Intervals.checkpoint_seconds",
+        "Intervals.log_seconds",
+    }
+
+
+@pytest.mark.parametrize("name", ["encoder_only", "freeze"])
+def test_a_switch_of_a_model_that_is_not_there(name):
+    with pytest.raises(ValueError, match=rf"InitialModel\.{name}: True, expected False where no InitialModel.root_dir"):
+        settings.InitialModel(**{name: True})
+
+
+@pytest.mark.parametrize(
+    "episode, values, message",
+    [
+        (8, {}, None),
+        (None, {}, None),  # no time limit
+        (7, {}, "sequence_length: 8 agent steps, expected at most 7, an episode of dot at action repeat 2"),
+        (8, {"capacity": 49}, "ReplaySettings.capacity: 49 sequences, expected at least batch_size 50"),
+        (8, {"initial_collect_agent_steps": 9}, None),
+        (
+            8,
+            {"initial_collect_agent_steps": 8},
+            "Schedule.initial_collect_agent_steps: 8, expected at least 9, one more than sequence_length 8",
+        ),
+    ],
+)
+def test_sequences_fit(episode, values, message):
+    built = types.BuiltAgent(None, {}, sequence_length=8, batch_size=50)
+    environment = types_lib.SimpleNamespace(episode_agent_steps=episode, task_name="dot", action_repeat=2)
+    schedule = {name: value for name, value in values.items() if name != "capacity"}
+    chosen = settings.Settings(
+        make(settings.Schedule, **schedule),
+        settings.ReplaySettings(capacity=values.get("capacity", 100)),
+        *(make(kind) for kind in (settings.EvaluationSettings, settings.Intervals, settings.InitialModel)),
+    )
+    if message is None:
+        settings.check_fit(chosen, built, environment)
     else:
-        with pytest.raises(ValueError, match=rf"train_eval\.{name}: 0, expected more than 0"):
-            settings_lib.check(VALID._replace(**{name: 0}))
-
-
-def test_initial_data_hold_a_sequence():
-    built = types.BuiltAgent(None, {}, sequence_length=8, batch_size=1, pretraining=None, report=None)
-    settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=9), built)
-    with pytest.raises(ValueError, match=r"initial_collect_agent_steps: 8, expected at least 9.*sequence_length 8"):
-        settings_lib.check_initial_data(VALID._replace(initial_collect_agent_steps=8), built)
-
-
-@pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_not_finite(value):
-    with pytest.raises(ValueError, match=r"train_eval\.updates_per_agent_step: .*, expected a finite number"):
-        settings_lib.check(VALID._replace(updates_per_agent_step=value))
-
-
-def test_an_episode_holds_a_sequence_and_replay_a_batch():
-    built = types.BuiltAgent(None, {}, sequence_length=8, batch_size=50, pretraining=None, report=None)
-
-    def check(episode, settings=VALID):
-        environment = types_lib.SimpleNamespace(episode_agent_steps=episode, task_name="dot", action_repeat=2)
-        settings_lib.check_sequences(settings, built, environment)
-
-    check(8)
-    check(None)  # no time limit
-    with pytest.raises(ValueError, match="sequence_length: 8 agent steps, expected at most 7, an episode of dot"):
-        check(7)
-    with pytest.raises(ValueError, match=r"replay_capacity: 49 sequences, expected at least batch_size 50"):
-        check(8, VALID._replace(replay_capacity=49))
-
-
-@pytest.mark.parametrize("name", SWITCHES)
-@pytest.mark.parametrize("value", [1, "True", None])
-def test_switches_are_true_or_false(name, value):
-    with pytest.raises(ValueError, match=rf"train_eval\.{name}: .*, expected True or False"):
-        settings_lib.check(VALID._replace(**{name: value}))
+        with pytest.raises(ValueError, match=re.escape(message)):
+            settings.check_fit(chosen, built, environment)

@@ -154,5 +154,5 @@ def build_slac(
         batch_size=batch_size,
         pretraining=types.Pretraining(agent.pretrain, model_batch_size, agent.pretrain_step_counter),
         report=agent.report,
-        representation=types.Representation(nets.model, agent.freeze),
+        reusable=types.ReusableModel(nets.model, agent.freeze),
     )

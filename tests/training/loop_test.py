@@ -1,9 +1,9 @@
 """Whole runs on a counting environment, with an agent whose train step only counts."""
 
+import dataclasses
 import json
 import math
 import os
-import random
 import shutil
 import signal
 
@@ -17,24 +17,12 @@ from tf_agents.policies import random_tf_policy
 from slac_tf import types
 from slac_tf.environments import faults
 from slac_tf.replay import sequence_replay
-from slac_tf.runs import checkpoints, failures, metrics, run_dir, storage
-from slac_tf.training import run as run_lib
-from slac_tf.training import settings as settings_lib
+from slac_tf.rollouts import rollout_driver
+from slac_tf.runs import checkpoints, failures, finite, keeper, run_dir, signals, storage
+from slac_tf.training import evaluation, experiment, loop, settings
 
-SETTINGS = settings_lib.Settings(
-    num_env_steps=30,
-    initial_collect_agent_steps=10,
-    num_pretrain_steps=4,
-    updates_per_agent_step=1,
-    overlap_collection=False,
-    replay_capacity=100,
-    eval_interval_env_steps=1000,
-    num_eval_episodes=1,
-    max_episode_agent_steps=1000,
-    log_interval_seconds=1000,
-    summary_interval_train_steps=1,
-    checkpoint_interval_seconds=1000,
-    keep_exports=1,
+SCHEDULE = settings.Schedule(
+    num_env_steps=30, initial_collect_agent_steps=10, num_pretrain_steps=4, updates_per_agent_step=1
 )
 
 
@@ -54,7 +42,8 @@ class Agent(tf.Module):
         self.pretrain_loss = 2.0
         self.pretrain_hook = lambda step: None
 
-    def train(self, experience):
+    def train(self, experience, weights):
+        assert weights is None
         self.train_step_counter.assign_add(1)
         self.updates_at.append(self.environment.steps)
         self.batch_shapes.add(tuple(experience.reward.shape))
@@ -104,7 +93,7 @@ class FaultyEnvironment(Environment):
         return super()._step(action)
 
 
-class Evaluator:
+class Evaluator(evaluation.Evaluator):
     def __init__(self, signal_at=None):
         self.positions = []
         self._signal_at = signal_at
@@ -119,15 +108,26 @@ class Evaluator:
 
 
 class Fixture:
-    """One process's run of the directory: built as `train_eval` does it, and restored where there is a checkpoint."""
+    """One process's run of the directory: built as `experiment` does it, and restored where there is a checkpoint."""
 
-    def __init__(self, root, pretraining=True, environment=None, evaluator=None, **settings):
+    def __init__(
+        self,
+        root,
+        pretraining=True,
+        environment=None,
+        evaluator=None,
+        overlap=False,
+        interval_env_steps=1000,
+        checkpoint_seconds=1000,
+        summary_train_steps=1,
+        **schedule,
+    ):
         self.directory = run_dir.RunDir(root)
         self.environment = environment or Environment()
         self.agent = Agent(self.environment)
         self.evaluator = evaluator or Evaluator()
-        self.saver = checkpoints.Checkpoints(self.directory.checkpoints, self.agent)
-        self.built = types.BuiltAgent(
+        self.evaluator._settings = settings.EvaluationSettings(interval_env_steps=interval_env_steps)
+        built = types.BuiltAgent(
             agent=self.agent,
             policies={},
             sequence_length=2,
@@ -135,28 +135,52 @@ class Fixture:
             pretraining=types.Pretraining(self.agent.pretrain, 3, self.agent.pretrain_step_counter)
             if pretraining
             else None,
-            report=None,
         )
-        found = self.saver.newest()
-        replay = sequence_replay.SequenceReplay(
+        found = checkpoints.newest(self.directory.checkpoints)
+        self.replay = sequence_replay.SequenceReplay(
             self.agent.collect_data_spec,
             sequence_length=2,
-            capacity=SETTINGS.replay_capacity,
+            capacity=100,
             directory=self.directory.replay,
             restore_from=None if found is None else found.replay,
         )
         self.directory.config.touch()
-        self.replay_size_before = replay.size
-        self.replay = replay
-        writer = metrics.MetricsWriter(self.directory)
-        chosen = SETTINGS._replace(**settings)
-        self._run = run_lib.Run(
-            chosen, 7, self.environment, self.built, replay, self.evaluator, writer, self.saver, self.directory
+        self.replay_size_before = self.replay.size
+        self.keeper = keeper.Keeper(
+            self.directory,
+            built,
+            self.replay,
+            seed=7,
+            action_repeat=self.environment.action_repeat,
+            checkpoint_seconds=checkpoint_seconds,
+            log_seconds=1000,
+            summary_train_steps=summary_train_steps,
         )
-        if found is not None:
-            self._run.restore(found)
+        self.saver = self.keeper.saver
+        record = failures.Record(self.directory)
+        observers = [lambda step: self.keeper.counters.observe(step), self.replay.add]
+        self.driver = rollout_driver.RolloutDriver(self.environment, observers=observers, overlap=overlap)
+        self._experiment = experiment.Experiment(
+            schedule=dataclasses.replace(SCHEDULE, **schedule),
+            seed=7,
+            environment=self.environment,
+            built=built,
+            driver=self.driver,
+            replay=self.replay,
+            evaluator=self.evaluator,
+            guard=finite.FiniteGuard(record, self.saver, lambda: self.agent.trainable_variables, self.keeper.where),
+            keeper=self.keeper,
+            record=record,
+            stop=signals.StopRequest(),
+        )
+        if found is None:
+            self.keeper.begin()
+        else:
+            self.keeper.restore(found)
             self.environment.steps = found.state["agent_step"]
-        self.run = self._run.run
+
+    def run(self):
+        return loop.run(self._experiment)
 
     @property
     def state(self):
@@ -184,7 +208,7 @@ def test_a_whole_run(make):
     run = make()
     result = run.run()
     # Episodes of 5 steps with rewards 1 to 5.
-    assert result == run_lib.Result(random_return=15.0, greedy_return=1.0, stochastic_return=30.0, exit_code=0)
+    assert result == loop.Result(random_return=15.0, greedy_return=1.0, stochastic_return=30.0, exit_code=0)
     assert run.environment.steps == 30
     assert int(run.agent.pretrain_step_counter) == 4
     assert run.agent.updates_at == list(range(11, 31))
@@ -216,9 +240,7 @@ def test_updates_of_20_agent_steps(make, ratio, updates):
 @pytest.mark.parametrize("ratio", [0.5, 1, 3])
 def test_overlap_changes_no_count(tmp_path, ratio):
     runs = [
-        Fixture(
-            tmp_path / str(overlap), overlap_collection=overlap, updates_per_agent_step=ratio, eval_interval_env_steps=7
-        )
+        Fixture(tmp_path / str(overlap), overlap=overlap, updates_per_agent_step=ratio, interval_env_steps=7)
         for overlap in (False, True)
     ]
     results = [run.run() for run in runs]
@@ -237,8 +259,8 @@ def test_overlap_changes_no_count(tmp_path, ratio):
 
 def counts_in_replay(run):
     """Frame numbers of all windows in replay."""
-    batches = run.replay.sample_batches(32)
-    seen = [fakes.counts(next(batches).observation["pixels"].numpy()) for _ in range(20)]
+    batches = run.replay.sample(32)
+    seen = [fakes.counts(next(batches).experience.observation["pixels"].numpy()) for _ in range(20)]
     return sorted({tuple(row) for batch in seen for row in batch.tolist()})
 
 
@@ -268,7 +290,7 @@ def test_a_resumed_run_makes_up_for_nothing(make, ratio, before, after):
 
 @pytest.mark.parametrize("survivor", [None, "train"])
 def test_a_deleted_directory_is_not_made_anew(tmp_path, survivor):
-    run = Fixture(tmp_path / "run", checkpoint_interval_seconds=0)
+    run = Fixture(tmp_path / "run", checkpoint_seconds=0)
 
     def delete(step):
         for path in run.directory.root.iterdir():
@@ -304,7 +326,7 @@ def test_wall_seconds_go_on(make):
     first.run()
     before = first.state["wall_seconds"]
     second = make()
-    second._run._start -= 1000.0  # as if it had begun that long ago
+    second.keeper._start -= 1000.0  # as if it had begun that long ago
     second.run()
     assert second.state["wall_seconds"] >= before + 1000.0
 
@@ -322,7 +344,7 @@ def test_wall_seconds_go_on(make):
 def test_when_it_is_evaluated(make, repeat, interval, num_env_steps, expected):
     run = make(
         environment=Environment(action_repeat=repeat),
-        eval_interval_env_steps=interval,
+        interval_env_steps=interval,
         num_env_steps=num_env_steps,
         num_pretrain_steps=0,
     )
@@ -355,7 +377,7 @@ def test_an_agent_without_pretraining(make):
 
 
 def test_summary_interval(make):
-    run = make(summary_interval_train_steps=3)
+    run = make(summary_train_steps=3)
     run.run()
     assert [line["pretrain_step"] for line in run.lines("pretrain")] == [3]
     assert [line["train_step"] for line in run.lines("train")] == [3, 6, 9, 12, 15, 18]
@@ -365,7 +387,7 @@ def test_summary_interval(make):
 def test_a_loss_that_is_not_finite(make, value):
     run = make()
     run.agent.losses = {5: value}
-    with pytest.raises(failures.NonFiniteLossError) as caught:
+    with pytest.raises(finite.NonFiniteError) as caught:
         run.run()
     assert str(caught.value).startswith(f"critic is {value} at train step 5, env step 15, expected a finite number")
     assert "there is no checkpoint yet" in str(caught.value)
@@ -374,9 +396,9 @@ def test_a_loss_that_is_not_finite(make, value):
 
 
 def test_the_checkpoint_before_a_bad_loss_is_kept(make):
-    run = make(checkpoint_interval_seconds=0)  # one after each step
+    run = make(checkpoint_seconds=0)  # one after each step
     run.agent.losses = {5: math.nan}
-    with pytest.raises(failures.NonFiniteLossError, match=r"checkpoint-000000014-000000004 is kept"):
+    with pytest.raises(finite.NonFiniteError, match=r"checkpoint-000000014-000000004 is kept"):
         run.run()
     assert run.state["train_step"] == 4
 
@@ -399,10 +421,10 @@ def test_the_checkpoint_before_a_bad_loss_is_kept(make):
     ],
 )
 def test_an_environment_that_fails_and_then_the_rest(make, overlap, faulty, steps):
-    first = make(environment=FaultyEnvironment(**faulty), overlap_collection=overlap)
+    first = make(environment=FaultyEnvironment(**faulty), overlap=overlap)
     with pytest.raises(failures.EnvironmentFailedError) as caught:
         first.run()
-    first._run.close()
+    first.driver.close()
     assert first.state["agent_step"] == steps
     line = str(caught.value)
     assert "raised KeyError at train step " in line and f", env step {steps}; " in line
@@ -436,19 +458,17 @@ def test_an_evaluation_that_fails_is_made_again(make):
 
 
 def test_a_fault_of_the_next_step_does_not_hide_a_bad_loss(make):
-    run = make(environment=FaultyEnvironment(step=16), overlap_collection=True)
+    run = make(environment=FaultyEnvironment(step=16), overlap=True)
     run.agent.losses = {5: math.nan}  # made while the environment takes step 16
-    with pytest.raises(failures.NonFiniteLossError, match="critic is nan"):
+    with pytest.raises(finite.NonFiniteError, match="critic is nan"):
         run.run()
-    run._run.close()
+    run.driver.close()
 
 
 def test_a_bad_loss_of_pretraining(make):
     run = make()
     run.agent.pretrain_loss = math.inf
-    with pytest.raises(
-        failures.NonFiniteLossError, match=r"model is inf at pretrain step 1, .*reward [0-5] to [0-5], .*npz"
-    ):
+    with pytest.raises(finite.NonFiniteError, match=r"model is inf at pretrain step 1, .*reward [0-5] to [0-5], .*npz"):
         run.run()
     with np.load(run.directory.failed_batch) as batch:
         assert batch["observation/pixels"].shape == (3, 3, 64, 64, 3)
@@ -457,9 +477,7 @@ def test_a_bad_loss_of_pretraining(make):
 def test_weights_that_are_not_finite_are_not_kept(make):
     run = make()
     run.agent.trainable = tf.Variable([math.nan], name="kernel")
-    with pytest.raises(
-        failures.NonFiniteLossError, match=r"kernel:0 is not finite at train step 20, env step 30, .*npz"
-    ):
+    with pytest.raises(finite.NonFiniteError, match=r"kernel:0 is not finite at train step 20, env step 30, .*npz"):
         run.run()
     assert run.saver.newest() is None
     assert run.directory.failed_batch.exists()
@@ -537,15 +555,3 @@ def test_lines_after_the_checkpoint_are_written_again(make):
     second = make()
     second.run()
     assert [line["train_step"] for line in second.lines("train")] == list(range(1, 21))
-
-
-def test_seeds_of_everything():
-    def draw():
-        return random.random(), np.random.rand(), float(tf.random.uniform([]))
-
-    run_lib.seed_everything(2**40)
-    first = draw()
-    run_lib.seed_everything(2**40)
-    assert draw() == first
-    run_lib.seed_everything(1)
-    assert draw() != first

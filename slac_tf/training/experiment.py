@@ -1,0 +1,263 @@
+"""Builds all parts of a run from its configuration; `loop.run` then runs them."""
+
+import contextlib
+import dataclasses
+import pathlib
+from typing import Callable, Iterator, NamedTuple, Optional
+
+import gin
+import tensorflow as tf
+from absl import logging
+from tf_agents.specs import tensor_spec
+from tf_agents.typing import types as tf_types
+
+from slac_tf import types
+from slac_tf.environments import task_environment
+from slac_tf.replay import sequence_replay
+from slac_tf.rollouts import rollout_driver
+from slac_tf.runs import checkpoints, failures, finite, keeper, resources, run_dir, signals, storage
+from slac_tf.training import evaluation, transfer
+from slac_tf.training import settings as settings_lib
+from slac_tf.utils import checks, seeds
+
+_EVAL_SEED_OFFSET = 1_000_003
+
+
+class Plan(NamedTuple):
+    """What is built before anything is written: each mistake in a configuration comes up by then.
+
+    Attributes:
+        directory: The run's.
+        seed: Of Python, NumPy, TensorFlow and the environments.
+        config: All gin bindings as text.
+        settings: Of the run.
+        environment: To train in.
+        eval_environment: To evaluate in.
+        built: The agent.
+        driver: Makes the driver of an environment.
+        found: The checkpoint to go on from; None at the start.
+        transferred: What became of another run's model; None where none is asked for.
+    """
+
+    directory: run_dir.RunDir
+    seed: int
+    config: str
+    settings: settings_lib.Settings
+    environment: task_environment.TaskEnvironment
+    eval_environment: task_environment.TaskEnvironment
+    built: types.BuiltAgent
+    driver: Callable[..., rollout_driver.RolloutDriver]
+    found: Optional[checkpoints.Found]
+    transferred: Optional[transfer.Transferred]
+
+
+class Experiment(NamedTuple):
+    """What the loop runs.
+
+    Attributes:
+        schedule: What is done, and how much of it.
+        seed: The run's.
+        environment: To train in; the driver steps it.
+        built: The agent.
+        driver: Steps policies in the environment; counters and replay observe it.
+        replay: Sequences.
+        evaluator: Evaluates the agent's policies.
+        guard: Looks at what each train step reports.
+        keeper: Keeps the run.
+        record: Of failures.
+        stop: Becomes true where a signal asks to stop.
+    """
+
+    schedule: settings_lib.Schedule
+    seed: int
+    environment: task_environment.TaskEnvironment
+    built: types.BuiltAgent
+    driver: rollout_driver.RolloutDriver
+    replay: sequence_replay.SequenceReplay
+    evaluator: evaluation.Evaluator
+    guard: finite.FiniteGuard
+    keeper: keeper.Keeper
+    record: failures.Record
+    stop: signals.StopRequest
+
+
+@gin.configurable
+def train_eval(
+    root_dir: pathlib.Path,
+    seed: int,
+    config: str,
+    settings: Optional[settings_lib.Settings] = None,
+    *,
+    load_environment: Callable[..., task_environment.TaskEnvironment] = gin.REQUIRED,
+    build_agent: Callable[..., types.BuiltAgent] = gin.REQUIRED,
+    driver: Callable[..., rollout_driver.RolloutDriver] = rollout_driver.RolloutDriver,
+    xla: bool = False,
+) -> Plan:
+    """Builds a run, or the one in `root_dir` that was stopped; writes nothing.
+
+    Args:
+        root_dir: The run's directory.
+        seed: Of Python, NumPy, TensorFlow and the environments. Reverb's sampling cannot be seeded.
+        config: All gin bindings as text; kept in the directory and compared when a run is resumed.
+        settings: Those that gin binds where None.
+        load_environment: Called with `seed`, twice: to train and to evaluate.
+        build_agent: Called with a time step spec, an action spec and the counter of train steps.
+        driver: Called with an environment and observers: what collects.
+        xla: Whether TensorFlow may compile clusters of operations with XLA on a GPU. It leaves the CPU as it is,
+            where XLA makes the convolutions two to three times slower.
+
+    Returns:
+        All parts; `started` starts them.
+
+    Raises:
+        ValueError: If settings do not fit, or all checkpoints are damaged.
+    """
+    settings = settings_lib.bound() if settings is None else settings
+    checks.references("train_eval", load_environment=load_environment, build_agent=build_agent, driver=driver)
+    checks.booleans("train_eval", xla=xla)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    if xla:
+        tf.config.optimizer.set_jit("autoclustering")
+    seeds.seed_everything(seed)
+
+    directory = run_dir.RunDir(root_dir)
+    found = checkpoints.newest(directory.checkpoints)
+    # A resumed run has other first states than those that it began with.
+    environment = load_environment(seed=seed if found is None else seed + found.state["agent_step"])
+    built = build_agent_for(environment, build_agent)
+    settings_lib.check_fit(settings, built, environment)
+    sequence_replay.check_memory(built.agent.collect_data_spec, settings.replay.capacity)
+    initial = settings.initial_model
+    return Plan(
+        directory=directory,
+        seed=seed,
+        config=config,
+        settings=settings,
+        environment=environment,
+        eval_environment=load_environment(seed=seed + _EVAL_SEED_OFFSET),
+        built=built,
+        driver=driver,
+        found=found,
+        transferred=None
+        if initial.root_dir is None
+        else transfer.start_from(
+            pathlib.Path(initial.root_dir).expanduser(),
+            built,
+            directory,
+            encoder_only=initial.encoder_only,
+            freeze=initial.freeze,
+        ),
+    )
+
+
+def build_agent_for(
+    environment: task_environment.TaskEnvironment, build_agent: Callable[..., types.BuiltAgent]
+) -> types.BuiltAgent:
+    """Builds an agent for an environment.
+
+    Args:
+        environment: What it is to act in.
+        build_agent: Such as `build_slac`, with its settings.
+
+    Returns:
+        The agent.
+    """
+
+    def spec(of: tf_types.NestedArraySpec) -> tf_types.NestedTensorSpec:
+        return tensor_spec.from_spec(of)
+
+    train_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="train_step")
+    return build_agent(spec(environment.time_step_spec()), spec(environment.action_spec()), train_step)
+
+
+@contextlib.contextmanager
+def started(plan: Plan) -> Iterator[Experiment]:
+    """Takes the run's directory, starts its replay and restores its checkpoint; closes the environments at the end.
+
+    Args:
+        plan: The parts.
+
+    Yields:
+        What the loop runs.
+
+    Raises:
+        run_dir.RunDirectoryError: If the directory holds another run.
+        listening.ListeningError: If the replay server cannot be kept to loopback.
+        sequence_replay.ReplayError: If the replay server fails. Where it does not answer any more, the process
+            ends with exit code 1: nothing else interrupts a call that waits for it.
+        storage.StorageError: If something could not be written; the message says what is kept.
+    """
+    directory, built, settings, found = plan.directory, plan.built, plan.settings, plan.found
+    directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
+    if plan.transferred is not None:
+        transfer.record(plan.transferred, directory)
+    replay = sequence_replay.SequenceReplay(
+        built.agent.collect_data_spec,
+        sequence_length=built.sequence_length,
+        capacity=settings.replay.capacity,
+        directory=directory.replay,
+        restore_from=None if found is None else found.replay,
+        trained_step=built.trained_step,
+        priority_exponent=None if built.prioritization is None else built.prioritization.exponent,
+        reachable_from_network=settings.replay.reachable_from_network,
+    )
+    kept = keeper.Keeper(
+        directory,
+        built,
+        replay,
+        seed=plan.seed,
+        action_repeat=plan.environment.action_repeat,
+        **dataclasses.asdict(settings.intervals),
+    )
+    record = failures.Record(directory)
+    driver = plan.driver(
+        plan.environment,
+        observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
+    )
+    experiment = Experiment(
+        schedule=settings.schedule,
+        seed=plan.seed,
+        environment=plan.environment,
+        built=built,
+        driver=driver,
+        replay=replay,
+        evaluator=evaluation.Evaluator(
+            plan.eval_environment,
+            built,
+            directory,
+            kept.metrics,
+            settings.evaluation,
+            seed=plan.seed,
+            config=plan.config,
+        ),
+        guard=finite.FiniteGuard(record, kept.saver, lambda: built.agent.trainable_variables, kept.where),
+        keeper=kept,
+        record=record,
+        stop=signals.StopRequest(),
+    )
+    _say_what_begins(plan)
+    if found is None:
+        kept.begin()
+    else:
+        kept.restore(found)
+    try:
+        with replay.watched(kept.saver.last):
+            yield experiment
+    except storage.StorageError as error:
+        raise kept.explain(error) from error
+    finally:
+        failures.closed(driver.close)
+        failures.closed(plan.eval_environment.close)
+
+
+def _say_what_begins(plan: Plan) -> None:
+    capacity = plan.settings.replay.capacity
+    memory = sequence_replay.memory_estimate(plan.built.agent.collect_data_spec, capacity)
+    logging.info(
+        "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full, "
+        "%.2f GiB in all",
+        *(plan.environment.task_name, plan.seed, plan.directory.root, plan.environment.action_repeat),
+        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), capacity, memory / 2**30),
+        resources.peak_estimate(plan.built, memory) / 2**30,
+    )
