@@ -204,7 +204,7 @@ def test_an_environment_without_pixels_is_refused():
 def test_latent_models_take_the_two_layer_models_place(path):
     configuration.load(["gin_configs/cheetah_run.gin", str(path), "gin_configs/debug.gin"], [])
     built = build(6)
-    model = built.representation.module
+    model = built.reusable.module
     assert type(model) is not two_layer.TwoLayerModel
     assert model.encoder.feature_size <= 64  # debug.gin makes it small, too
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     import tensorflow as tf
 
     from slac_tf.config import configuration
-    from slac_tf.replay import listening, sequence_replay
+    from slac_tf.replay import errors, listening
     from slac_tf.runs import failures, run_dir, storage
     from slac_tf.training import experiment, loop
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
             result = loop.run(run)
     except (run_dir.RunDirectoryError, listening.ListeningError) as error:
         return command.fail(configuration.one_line(error))
-    except (failures.RunFailedError, storage.StorageError, sequence_replay.ReplayError) as error:
+    except (failures.RunFailedError, storage.StorageError, errors.ReplayError) as error:
         logging.error("%s", configuration.one_line(error))
         return 1
     if not result.exit_code:

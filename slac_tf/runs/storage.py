@@ -8,7 +8,7 @@ from typing import Iterator
 
 import tensorflow as tf
 
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import errors
 
 # What an operating system says of a disk; TensorFlow, Reverb and FFmpeg pass its words on in errors of their own.
 _REASONS = tuple(
@@ -49,7 +49,7 @@ def writing(path: pathlib.Path) -> Iterator[None]:
     """
     try:
         yield
-    except (StorageError, sequence_replay.ReplayError):  # have their own line
+    except (StorageError, errors.ReplayError):  # have their own line
         raise
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error.strerror or error}") from error

@@ -13,7 +13,7 @@ from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.environments import task_environment
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import memory, sequence_replay
 from slac_tf.rollouts import rollout_driver
 from slac_tf.runs import checkpoints, failures, finite, keeper, resources, run_dir, signals, storage
 from slac_tf.training import evaluation, transfer
@@ -127,7 +127,7 @@ def train_eval(
     environment = load_environment(seed=seed if found is None else seed + found.state["agent_step"])
     built = build_agent_for(environment, build_agent)
     settings_lib.check_fit(settings, built, environment)
-    sequence_replay.check_memory(built.agent.collect_data_spec, settings.replay.capacity)
+    memory.check_memory(built.agent.collect_data_spec, settings.replay.capacity)
     initial = settings.initial_model
     return Plan(
         directory=directory,
@@ -184,7 +184,7 @@ def started(plan: Plan) -> Iterator[Experiment]:
     Raises:
         run_dir.RunDirectoryError: If the directory holds another run.
         listening.ListeningError: If the replay server cannot be kept to loopback.
-        sequence_replay.ReplayError: If the replay server fails. Where it does not answer any more, the process
+        errors.ReplayError: If the replay server fails. Where it does not answer any more, the process
             ends with exit code 1: nothing else interrupts a call that waits for it.
         storage.StorageError: If something could not be written; the message says what is kept.
     """
@@ -199,7 +199,7 @@ def started(plan: Plan) -> Iterator[Experiment]:
         directory=directory.replay,
         restore_from=None if found is None else found.replay,
         trained_step=built.trained_step,
-        priority_exponent=None if built.prioritization is None else built.prioritization.exponent,
+        prioritization=built.prioritization,
         reachable_from_network=settings.replay.reachable_from_network,
     )
     kept = keeper.Keeper(
@@ -253,11 +253,11 @@ def started(plan: Plan) -> Iterator[Experiment]:
 
 def _say_what_begins(plan: Plan) -> None:
     capacity = plan.settings.replay.capacity
-    memory = sequence_replay.memory_estimate(plan.built.agent.collect_data_spec, capacity)
+    replay_bytes = memory.memory_estimate(plan.built.agent.collect_data_spec, capacity)
     logging.info(
         "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full, "
         "%.2f GiB in all",
         *(plan.environment.task_name, plan.seed, plan.directory.root, plan.environment.action_repeat),
-        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), capacity, memory / 2**30),
-        resources.peak_estimate(plan.built, memory) / 2**30,
+        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), capacity, replay_bytes / 2**30),
+        resources.peak_estimate(plan.built, replay_bytes) / 2**30,
     )

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 import tensorflow as tf
 
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import errors
 from slac_tf.runs import storage
 
 PLACE = pathlib.Path("run/videos")
@@ -50,9 +50,7 @@ def test_what_a_disk_does_is_named(error, reason):
         tf.errors.InvalidArgumentError(None, None, "Matrix size-incompatible"),
         TypeError("unsupported operand"),
         KeyError("pixels"),
-        sequence_replay.ReplayError(
-            "replay server wrote no checkpoint (No such file or directory)"
-        ),  # has its own line
+        errors.ReplayError("replay server wrote no checkpoint (No such file or directory)"),  # has its own line
         storage.StorageError("a could not be written: full"),
     ],
 )

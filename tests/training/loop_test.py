@@ -471,7 +471,7 @@ def test_a_bad_loss_of_pretraining(make):
     with pytest.raises(finite.NonFiniteError, match=r"model is inf at pretrain step 1, .*reward [0-5] to [0-5], .*npz"):
         run.run()
     with np.load(run.directory.failed_batch) as batch:
-        assert batch["observation/pixels"].shape == (3, 3, 64, 64, 3)
+        assert batch["experience/observation/pixels"].shape == (3, 3, 64, 64, 3)
 
 
 def test_weights_that_are_not_finite_are_not_kept(make):

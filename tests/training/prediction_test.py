@@ -28,7 +28,7 @@ def root(tmp_path_factory):
     environment.close()
     built = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn(*specs, tf.Variable(0, dtype=tf.int64))
     directory.config.write_text(config)
-    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.representation)
+    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.reusable)
     saver.save(7, {"pretrain_step": 0, "env_step": 14, "seed": 0}, Replay())
     return root
 

@@ -1,4 +1,4 @@
-import functools
+import dataclasses
 import json
 
 import fakes
@@ -22,7 +22,7 @@ def source(tmp_path_factory):
     """A run that has a checkpoint, and its agent."""
     built = fakes.build_agent(seed=1)
     root = tmp_path_factory.mktemp("source")
-    saver = checkpoints.Checkpoints(run_dir.RunDir(root).checkpoints, built.agent, built.representation)
+    saver = checkpoints.Checkpoints(run_dir.RunDir(root).checkpoints, built.agent, built.reusable)
     saver.save(1, {"pretrain_step": 0}, Replay())
     return root, built
 
@@ -38,21 +38,21 @@ def same(a, b):
 def test_the_whole_model_is_loaded(source):
     root, other = source
     built = fakes.build_agent(seed=2)
-    model = built.representation.module
-    assert not same(model, other.representation.module)
+    model = built.reusable.module
+    assert not same(model, other.reusable.module)
     result = transfer.load(root, model, encoder_only=False)
-    assert same(model, other.representation.module)
+    assert same(model, other.reusable.module)
     assert not result.other_shapes and not result.absent
     assert {"encoder", "_decoder", "_reward", "_z1_prior"} < set(result.loaded)
 
 
 def test_the_encoder_alone(source):
     root, other = source
-    model = fakes.build_agent(seed=2).representation.module
+    model = fakes.build_agent(seed=2).reusable.module
     decoder = weights(model._decoder)
     result = transfer.load(root, model, encoder_only=True)
     assert result[1:] == (["encoder"], [], [])
-    assert same(model.encoder, other.representation.module.encoder)
+    assert same(model.encoder, other.reusable.module.encoder)
     assert all(np.array_equal(a, b) for a, b in zip(decoder, weights(model._decoder)))
 
 
@@ -65,7 +65,7 @@ def test_parts_for_another_action_size_keep_their_own_weights(source):
     assert set(result.other_shapes) == {"_reward", "_z1_prior", "_z1_posterior", "_z2"}
     assert set(result.loaded) == {"encoder", "_decoder", "_z2_first", "_z1_first_posterior"}
     assert all(np.array_equal(a, b) for a, b in zip(prior, weights(model._z1_prior)))
-    assert same(model.encoder, other.representation.module.encoder)
+    assert same(model.encoder, other.reusable.module.encoder)
 
 
 def test_nothing_fits(source):
@@ -76,7 +76,7 @@ def test_nothing_fits(source):
 
 
 def test_no_checkpoint(tmp_path):
-    model = fakes.build_agent().representation.module
+    model = fakes.build_agent().reusable.module
     with pytest.raises(ValueError, match="has no checkpoint"):
         transfer.load(tmp_path, model, encoder_only=False)
 
@@ -86,7 +86,7 @@ def test_frozen_parts_stay_and_the_rest_is_trained(source, tmp_path):
     directory = run_dir.RunDir(tmp_path)
     built = fakes.build_agent(seed=2)
     transfer.record(transfer.start_from(root, built, directory, encoder_only=True, freeze=True), directory)
-    model = built.representation.module
+    model = built.reusable.module
     encoder, decoder = weights(model.encoder), weights(model._decoder)
     built.pretraining.train(fakes.experience())
     built.agent.train(fakes.experience())
@@ -102,11 +102,11 @@ def test_a_resumed_run_freezes_the_same_parts_without_the_source(source, tmp_pat
     assert json.loads((tmp_path / "initialized_from.json").read_text())["loaded"] == ["encoder"]
     checkpoints.Checkpoints(directory.checkpoints, first.agent).save(1, {"pretrain_step": 0}, Replay())
     resumed = fakes.build_agent(seed=3)
-    before = weights(resumed.representation.module)
+    before = weights(resumed.reusable.module)
     transfer.start_from(tmp_path / "gone", resumed, directory, encoder_only=True, freeze=True)
-    assert all(np.array_equal(a, b) for a, b in zip(before, weights(resumed.representation.module)))
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(resumed.reusable.module)))
     trained = {v.ref() for v in resumed.agent._model_variables}
-    assert not any(v.ref() in trained for v in resumed.representation.module.encoder.variables)
+    assert not any(v.ref() in trained for v in resumed.reusable.module.encoder.variables)
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_loads_again(source, tmp_path):
@@ -116,20 +116,20 @@ def test_a_run_that_ended_before_its_first_checkpoint_loads_again(source, tmp_pa
     transfer.record(transfer.start_from(root, first, directory, encoder_only=True, freeze=True), directory)
     again = fakes.build_agent(seed=3)
     transfer.start_from(root, again, directory, encoder_only=True, freeze=True)
-    assert same(again.representation.module.encoder, other.representation.module.encoder)
+    assert same(again.reusable.module.encoder, other.reusable.module.encoder)
 
 
 def test_a_wholly_frozen_model_still_gives_its_losses(source, tmp_path):
     root, _ = source
     built = fakes.build_agent(seed=2)
     transfer.start_from(root, built, run_dir.RunDir(tmp_path), encoder_only=False, freeze=True)
-    before = weights(built.representation.module)
+    before = weights(built.reusable.module)
     extra = built.agent.train(fakes.experience()).extra
     assert np.isfinite(extra["model_loss"])
-    assert all(np.array_equal(a, b) for a, b in zip(before, weights(built.representation.module)))
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(built.reusable.module)))
 
 
 def test_an_agent_without_a_model(tmp_path):
-    built = functools.partial(fakes.build_agent(seed=2)._replace, representation=None)()
+    built = dataclasses.replace(fakes.build_agent(seed=2), reusable=None)
     with pytest.raises(ValueError, match="no latent model"):
         transfer.start_from(tmp_path, built, run_dir.RunDir(tmp_path), encoder_only=False, freeze=False)
