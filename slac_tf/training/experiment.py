@@ -85,7 +85,7 @@ class Experiment(NamedTuple):
 def train_eval(
     root_dir: pathlib.Path,
     seed: int,
-    config: str,
+    config: str = "",
     settings: Optional[settings_lib.Settings] = None,
     *,
     load_environment: Callable[..., task_environment.TaskEnvironment] = gin.REQUIRED,
@@ -98,7 +98,8 @@ def train_eval(
     Args:
         root_dir: The run's directory.
         seed: Of Python, NumPy, TensorFlow and the environments. Reverb's sampling cannot be seeded.
-        config: All gin bindings as text; kept in the directory and compared when a run is resumed.
+        config: All gin bindings as text, where gin binds the rest; kept in the directory and compared when a run is
+            resumed, and in exported policies, from which `bin/play` loads the task.
         settings: Those that gin binds where None.
         load_environment: Called with `seed`, twice: to train and to evaluate.
         build_agent: Called with a time step spec, an action spec and the counter of train steps.

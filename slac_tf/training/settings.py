@@ -128,10 +128,10 @@ class Settings(NamedTuple):
     """All of a run's settings but those of environment and agent."""
 
     schedule: Schedule
-    replay: ReplaySettings
-    evaluation: EvaluationSettings
-    intervals: Intervals
-    initial_model: InitialModel
+    replay: ReplaySettings = ReplaySettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    intervals: Intervals = Intervals()
+    initial_model: InitialModel = InitialModel()
 
 
 def bound() -> Settings:
