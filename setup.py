@@ -28,6 +28,7 @@ setuptools.setup(
     description="Stochastic Latent Actor-Critic on TensorFlow and TF-Agents",
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",
+    license="MIT",
     python_requires=">=3.9,<3.12",
     platforms=["Linux"],
     packages=setuptools.find_packages(include=["slac_tf", "slac_tf.*"]),
