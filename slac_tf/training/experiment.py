@@ -189,44 +189,64 @@ def started(plan: Plan) -> Iterator[Experiment]:
             ends with exit code 1: nothing else interrupts a call that waits for it.
         storage.StorageError: If something could not be written; the message says what is kept.
     """
-    directory, built, settings, found = plan.directory, plan.built, plan.settings, plan.found
-    directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
+    plan.directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
     if plan.transferred is not None:
-        transfer.record(plan.transferred, directory)
-    replay = sequence_replay.SequenceReplay(
-        built.agent.collect_data_spec,
-        sequence_length=built.sequence_length,
-        capacity=settings.replay.capacity,
-        directory=directory.replay,
-        restore_from=None if found is None else found.replay,
-        trained_step=built.trained_step,
-        prioritization=built.prioritization,
-        reachable_from_network=settings.replay.reachable_from_network,
+        transfer.record(plan.transferred, plan.directory)
+    experiment = _experiment(plan, _replay(plan))
+    kept = experiment.keeper
+    _say_what_begins(plan)
+    if plan.found is None:
+        kept.begin()
+    else:
+        kept.restore(plan.found)
+    try:
+        with experiment.replay.watched(kept.saver.last):
+            yield experiment
+    except storage.StorageError as error:
+        raise kept.explain(error) from error
+    finally:
+        failures.closed(experiment.driver.close)
+        failures.closed(plan.eval_environment.close)
+
+
+def _replay(plan: Plan) -> sequence_replay.SequenceReplay:
+    return sequence_replay.SequenceReplay(
+        plan.built.agent.collect_data_spec,
+        sequence_length=plan.built.sequence_length,
+        capacity=plan.settings.replay.capacity,
+        directory=plan.directory.replay,
+        restore_from=None if plan.found is None else plan.found.replay,
+        trained_step=plan.built.trained_step,
+        prioritization=plan.built.prioritization,
+        reachable_from_network=plan.settings.replay.reachable_from_network,
     )
+
+
+def _experiment(plan: Plan, replay: sequence_replay.SequenceReplay) -> Experiment:
+    built, settings = plan.built, plan.settings
     kept = keeper.Keeper(
-        directory,
+        plan.directory,
         built,
         replay,
         seed=plan.seed,
         action_repeat=plan.environment.action_repeat,
         **dataclasses.asdict(settings.intervals),
     )
-    record = failures.Record(directory)
-    driver = plan.driver(
-        plan.environment,
-        observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
-    )
-    experiment = Experiment(
+    record = failures.Record(plan.directory)
+    return Experiment(
         schedule=settings.schedule,
         seed=plan.seed,
         environment=plan.environment,
         built=built,
-        driver=driver,
+        driver=plan.driver(
+            plan.environment,
+            observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
+        ),
         replay=replay,
         evaluator=evaluation.Evaluator(
             plan.eval_environment,
             built,
-            directory,
+            plan.directory,
             kept.metrics,
             settings.evaluation,
             seed=plan.seed,
@@ -237,19 +257,6 @@ def started(plan: Plan) -> Iterator[Experiment]:
         record=record,
         stop=signals.StopRequest(),
     )
-    _say_what_begins(plan)
-    if found is None:
-        kept.begin()
-    else:
-        kept.restore(found)
-    try:
-        with replay.watched(kept.saver.last):
-            yield experiment
-    except storage.StorageError as error:
-        raise kept.explain(error) from error
-    finally:
-        failures.closed(driver.close)
-        failures.closed(plan.eval_environment.close)
 
 
 def _say_what_begins(plan: Plan) -> None:
