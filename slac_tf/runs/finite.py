@@ -70,11 +70,12 @@ class FiniteGuard:
         self._recent.append(values)
         # The sum comes last: what it is a sum of says more.
         names = sorted((name for name in values if not math.isfinite(values[name])), key=lambda name: name == "loss")
-        if not names:
+        skips = "skipped_steps" in values
+        if not any(_is_decisive(name) for name in names) if skips else not names:
             self._in_a_row = 0
             return values
         what = f"{names[0]} is {values[names[0]]} at {self._position()}, expected a finite number"
-        if "skipped_steps" not in values:
+        if not skips:
             raise self._end(what, batch)
         self._in_a_row += 1
         if self._in_a_row == _MOST_IN_A_ROW:
@@ -113,3 +114,8 @@ class FiniteGuard:
         rows = [names, *([f"{step[name]:.6g}" if name in step else "" for name in names] for step in self._recent)]
         table = "".join(f"  {', '.join(row)}\n" for row in rows) if names else ""
         return f"{weights}the last {len(self._recent)} steps:\n{table}"
+
+
+def _is_decisive(name: str) -> bool:
+    """Whether an agent skips a step where this is not finite; the rest of what it reports decides nothing."""
+    return name == "loss" or name.endswith(("_loss", "_gradient_norm"))

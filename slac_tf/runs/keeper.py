@@ -1,5 +1,6 @@
 """Keeps a run: where it is, what it has measured, and checkpoints of the whole as one unit."""
 
+import math
 import pathlib
 import time
 from typing import Any, Callable, Dict, Mapping
@@ -102,8 +103,7 @@ class Keeper:
         """
         step = self.pretrain_step
         if step % self._summary_train_steps == 0:
-            self.metrics.scalars("train", {f"Pretrain/{name}": value for name, value in values.items()}, step)
-            self.metrics.line("pretrain", {"pretrain_step": step, **values})
+            self._log("pretrain", "Pretrain", {"pretrain_step": step}, values, step)
 
     def log_train_step(self, values: Mapping[str, float]) -> None:
         """Writes the values of a train step and the recent return down, where it is time to.
@@ -113,12 +113,16 @@ class Keeper:
         """
         if self.train_step % self._summary_train_steps:
             return
-        scalars = {f"Losses/{name}": value for name, value in values.items()}
         recent = self.counters.recent_return if self.counters.recent_returns else None
         if recent is not None:
-            scalars["Metrics/AverageReturn"] = recent
-        self.metrics.scalars("train", scalars, self.env_step)
-        self.metrics.line("train", {**self.position(), "return": recent, **values})
+            self.metrics.scalars("train", {"Metrics/AverageReturn": recent}, self.env_step)
+        self._log("train", "Losses", {**self.position(), "return": recent}, values, self.env_step)
+
+    def _log(self, kind: str, tag: str, head: Dict[str, Any], values: Mapping[str, float], step: int) -> None:
+        """A line and scalars; what is not finite is null in the one and missing among the others."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self.metrics.scalars("train", {f"{tag}/{name}": value for name, value in finite.items()}, step)
+        self.metrics.line(kind, {**head, **dict.fromkeys(values), **finite})
 
     def progress(self, phase: str, total: int, done: int, unit: str) -> progress.Progress:
         """Shows how far a phase of the run is.

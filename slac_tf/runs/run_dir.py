@@ -100,8 +100,12 @@ class RunDir:
                 "this one, or choose another --root_dir"
             ) from error
 
+    def close(self) -> None:
+        """Gives the directory to others."""
+        self._lock.close()
+
     def _take(self) -> None:
-        """Locks the directory until this process ends, however it ends."""
+        """Locks the directory until it is closed or this process ends, however it ends."""
         self._lock = (self.root / _LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

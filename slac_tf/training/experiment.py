@@ -207,6 +207,7 @@ def started(plan: Plan) -> Iterator[Experiment]:
     finally:
         failures.closed(experiment.driver.close)
         failures.closed(plan.eval_environment.close)
+        plan.directory.close()
 
 
 def _replay(plan: Plan) -> sequence_replay.SequenceReplay:

@@ -17,7 +17,6 @@ from tensorboard.backend.event_processing import event_accumulator
 from tf_agents.trajectories import time_step as ts
 
 from slac_tf.export import player
-from slac_tf.runs import metrics
 from slac_tf.training import experiment
 
 BINDINGS = ("--gin_bindings=EvaluationSettings.keep_exports = 5",)
@@ -72,7 +71,11 @@ def test_log(finished):
 
 def test_eval_csv(finished):
     found = rows(finished.root)
-    assert tuple(found[0]) == metrics.EVAL_COLUMNS
+    assert list(found[0]) == [
+        *("task", "seed", "OriginalEnvironmentSteps", "agent_step", "train_step", "NumberOfEpisodes"),
+        *("AverageReturnEvalPolicy", "StdReturnEvalPolicy", "AverageEpisodeLength"),
+        *("AverageReturnEvalGreedyPolicy", "StdReturnEvalGreedyPolicy", "wall_seconds"),
+    ]
     assert [row["OriginalEnvironmentSteps"] for row in found] == ["120", "400"]
     assert [row["agent_step"] for row in found] == ["60", "200"]
     assert [row["train_step"] for row in found] == ["0", "7"]  # 0.05 updates for each of 140 agent steps

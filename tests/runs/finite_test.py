@@ -64,22 +64,29 @@ def test_a_gradient_alone(guard, caplog):
     assert "critic_gradient_norm is inf at train step 3" in caplog.text
 
 
+def test_what_decides_nothing_is_no_skipped_step(guard, caplog):
+    values = guard.check(BATCH, losses(critic_loss=0.5, q_mean=np.inf, skipped_steps=3))
+    assert values["q_mean"] == np.inf and not caplog.text
+
+
 def test_ten_in_a_row_end_the_run(guard):
-    bad = losses(loss=np.nan, critic=np.nan, skipped_steps=1)
+    bad = losses(loss=np.nan, critic_loss=np.nan, skipped_steps=1)
     for _ in range(9):
         guard.check(BATCH, bad)
     guard.check(BATCH, losses(critic=0.5, skipped_steps=9))  # a good one between: counted anew
     for _ in range(9):
         guard.check(BATCH, bad)
-    with pytest.raises(finite.NonFiniteError, match=r"critic is nan at train step 3, .*, as in the 9 steps before"):
+    with pytest.raises(
+        finite.NonFiniteError, match=r"critic_loss is nan at train step 3, .*, as in the 9 steps before"
+    ):
         guard.check(BATCH, bad)
 
 
 def test_writing_down_has_an_end(guard, tmp_path):
     for _ in range(30):
-        guard.check(BATCH, losses(critic=np.nan, skipped_steps=1))
+        guard.check(BATCH, losses(loss=np.nan, critic_loss=np.nan, skipped_steps=1))
         guard.check(BATCH, losses(critic=0.5, skipped_steps=1))
-    assert (tmp_path / "failure.txt").read_text().count("critic is nan") == 10
+    assert (tmp_path / "failure.txt").read_text().count("critic_loss is nan") == 10
 
 
 def test_weights(guard, tmp_path, weights):
