@@ -77,7 +77,7 @@ def test_ten_in_a_row_end_the_run(guard):
     for _ in range(9):
         guard.check(BATCH, bad)
     with pytest.raises(
-        finite.NonFiniteError, match=r"critic_loss is nan at train step 3, .*, as in the 9 steps before"
+        finite.NonFiniteError, match=r"critic_loss is nan .*, as in the 9 steps before"
     ):
         guard.check(BATCH, bad)
 
