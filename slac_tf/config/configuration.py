@@ -1,7 +1,7 @@
 """Reads gin files and bindings; every mistake in them is one line."""
 
 import difflib
-import importlib.util  # gin 0.5 uses it without importing it
+import importlib.util  # noqa: F401  (gin 0.5 uses it without importing it)
 import inspect
 import pathlib
 import re
@@ -10,10 +10,8 @@ from typing import Any, Callable, List, Optional, Sequence
 
 import gin
 
-from slac_tf.config import binding_places
+from slac_tf.config import binding_places, shipped
 from slac_tf.training import train_eval  # noqa: F401  (registers what every configuration binds)
-
-_ROOT = pathlib.Path(importlib.util.find_spec("slac_tf").submodule_search_locations[0]).parent  # type: ignore[union-attr,index]
 
 
 class ConfigurationError(ValueError):
@@ -34,14 +32,14 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> str:
         ConfigurationError: If a file is missing or anything in them is wrong.
     """
     gin.clear_config()
-    gin.config._LOCATION_PREFIXES[:] = ["", str(_ROOT), str(_ROOT / "gin_configs")]
+    gin.config._LOCATION_PREFIXES[:] = ["", str(shipped.ROOT), str(shipped.ROOT / "gin_configs")]
     # Gin also looks for files in Python packages, and breaks off where a folder on Python's path is none.
     in_packages = gin.resource_reader.system_path_file_exists
     gin.config._FILE_READERS[:] = [reader for reader in gin.config._FILE_READERS if reader[1] is not in_packages]
     for file in files:
-        places = [pathlib.Path(file), _ROOT / file, _ROOT / "gin_configs" / file]
+        places = [pathlib.Path(file), shipped.ROOT / file, shipped.ROOT / "gin_configs" / file]
         if not any(_is_file(place) for place in places):
-            known = ", ".join(sorted(path.name for path in (_ROOT / "gin_configs").glob("*.gin")))
+            known = ", ".join(sorted(path.name for path in (shipped.ROOT / "gin_configs").glob("*.gin")))
             raise ConfigurationError(f"--gin_file={file}: no such file; gin_configs/ holds {known}")
         _parse(lambda file=file: gin.parse_config_file(file), f"--gin_file={file}", file)  # type: ignore[misc]
     for binding in bindings:
