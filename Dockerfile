@@ -10,6 +10,7 @@ WORKDIR /slac_tf
 
 # Not `COPY . .`, which would bring .venv and logs along.
 COPY Makefile README.md pyproject.toml requirements.lock setup.py ./
+COPY benchmarks benchmarks
 COPY bin bin
 COPY gin_configs gin_configs
 COPY slac_tf slac_tf

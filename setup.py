@@ -1,6 +1,10 @@
 """Packaging of slac_tf; tool settings are in pyproject.toml, exact versions in requirements.lock."""
 
+import pathlib
+import shutil
+
 import setuptools
+from setuptools.command import build_py
 
 RUNTIME = [
     "absl-py",
@@ -22,6 +26,21 @@ RUNTIME = [
     "typing-extensions==4.5.0",
 ]
 
+
+class BuildWithShippedFiles(build_py.build_py):
+    """Takes along what stands beside the package: slac_tf/config/shipped.py finds it in either place."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        package = pathlib.Path(self.build_lib) / "slac_tf"
+        for folder in ("benchmarks", "gin_configs"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(folder, package / folder, ignore=ignored, dirs_exist_ok=True)
+        shutil.copy("requirements.lock", package)
+
+
 setuptools.setup(
     name="slac-tf",
     version="0.1.0",
@@ -33,6 +52,12 @@ setuptools.setup(
     platforms=["Linux"],
     packages=setuptools.find_packages(include=["slac_tf", "slac_tf.*"]),
     package_data={"slac_tf": ["py.typed"]},
+    cmdclass={"build_py": BuildWithShippedFiles},
+    entry_points={
+        "console_scripts": [
+            f"slac_tf-{path.name} = slac_tf.commands:run_installed" for path in sorted(pathlib.Path("bin").iterdir())
+        ]
+    },
     install_requires=RUNTIME,
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.15.1"],

@@ -1,8 +1,8 @@
 """Says whether this machine can train: `bin/doctor`. One line a check; the output can be pasted into an issue."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
-import inspect
 import os
 import pathlib
 import platform
@@ -10,187 +10,102 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Sequence, Tuple
 
 from slac_tf.commands import command
+from slac_tf.config import shipped
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-_PYTHON_VERSIONS = ((3, 9), (3, 12))  # from the first to below the second, as dm-reverb 0.14 has wheels
-_REVERB_SECONDS = 60
-_MISMATCHES_SHOWN = 3
-_CHECKPOINTS_ON_DISK = 3  # two are kept while the next is written
-_PIP = f"{sys.executable} -m pip install"
-_REBUILD = "make clean .venv"
+_LOCK = shipped.ROOT / "requirements.lock"
+_INSTALL = f"{sys.executable} -m pip install --force-reinstall --no-deps --require-hashes -r {_LOCK}"
 
 
 class CheckError(Exception):
-    """A check that did not pass.
+    """A check that did not pass: what was found, what was expected, and the one command that mends it."""
 
-    Attributes:
-        fix: The command that mends it.
-    """
-
-    def __init__(self, message: str, fix: str):
-        """Constructor.
-
-        Args:
-            message: What was found and what was expected.
-            fix: One command.
-        """
+    def __init__(self, message: str, fix: str = _INSTALL):
         super().__init__(message)
         self.fix = fix
 
 
-# Each check returns what it found, or raises: CheckError, or whatever the library under test raises.
-
-
 def check_platform() -> str:
-    """Operating system and Python, for which dm-reverb must have a wheel."""
+    """Operating system and Python, for which dm-reverb needs a wheel. Each check returns what it found, or raises."""
     found = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise CheckError(
-            f"{found}, expected Linux x86_64: dm-reverb is built for no other",
-            "docker build --platform linux/amd64 -t slac_tf .",
-        )
-    low, high = _PYTHON_VERSIONS
-    if not low <= sys.version_info[:2] < high:
-        raise CheckError(f"{found}, expected Python 3.9 to 3.11", "make clean .venv PYTHON=/path/to/python3.11")
+    if not (platform.system(), platform.machine()) == ("Linux", "x86_64") or not (3, 9) <= sys.version_info < (3, 12):
+        expected = "expected Linux x86_64, Python 3.9 to 3.11: dm-reverb is built for no other"
+        raise CheckError(f"{found}, {expected}", "docker build --platform linux/amd64 -t slac_tf .")
     return found
 
 
-def check_packages(lock: pathlib.Path) -> str:
-    """Every installed version against the lock file, as far as its markers apply here.
-
-    Args:
-        lock: A requirements file with hashes.
-    """
-    if not lock.is_file():
-        return f"skipped, there is no {lock}"
+def check_packages(lock: pathlib.Path = _LOCK) -> str:
+    """Every installed version against the lock file, as far as its markers apply here."""
     from packaging import requirements
 
-    count, wrong = 0, []
-    for line in lock.read_text().splitlines():
-        if not line or line.startswith(("#", " ", "-")):
-            continue
-        requirement = requirements.Requirement(line.rstrip("\\ "))
-        if requirement.marker is not None and not requirement.marker.evaluate():
-            continue
-        count += 1
+    pins = [line.rstrip("\\ ") for line in lock.read_text().splitlines() if line and line[0] not in "# -"]
+    pinned = [pin for pin in map(requirements.Requirement, pins) if pin.marker is None or pin.marker.evaluate()]
+    wrong = []
+    for pin in pinned:
         try:
-            version = importlib.metadata.version(requirement.name)
+            version = importlib.metadata.version(pin.name)
         except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{requirement.name} not installed, expected {requirement.specifier}")
-            continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{requirement.name} {version}, expected {requirement.specifier}")
+            version = "not installed"
+        if not pin.specifier.contains(version, prereleases=True):
+            wrong.append(f"{pin.name} {version}, expected {pin.specifier}")
     if wrong:
-        more = f"; and {len(wrong) - _MISMATCHES_SHOWN} more" if len(wrong) > _MISMATCHES_SHOWN else ""
-        raise CheckError(
-            f"{len(wrong)} of {count} differ from {lock.name}: {'; '.join(wrong[:_MISMATCHES_SHOWN])}{more}",
-            f"{_PIP} --no-deps --require-hashes -r {lock}",
-        )
-    return f"all {count} as in {lock.name}"
+        raise CheckError(f"{len(wrong)} of {len(pinned)} differ from {lock.name}, such as {'; '.join(wrong[:3])}")
+    return f"all {len(pinned)} as in {lock.name}"
 
 
-def check_setuptools() -> str:
-    """pkg_resources, which TensorBoard 2.15 imports and setuptools 82 dropped."""
-    version = importlib.metadata.version("setuptools")
-    if importlib.util.find_spec("pkg_resources") is None:
-        raise CheckError(
-            f"setuptools {version} has no pkg_resources, expected setuptools below 82: TensorBoard needs it",
-            f"{_PIP} 'setuptools<82'",
-        )
-    return f"setuptools {version} has pkg_resources"
+def check_devices() -> str:
+    """Cores that this process may use, and GPUs that TensorFlow sees."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+    return f"{len(os.sched_getaffinity(0))} CPU cores, {', '.join(names) or 'no GPU: training on the CPU'}"
 
 
 def check_export() -> str:
-    """A real SavedModel of a tiny policy, written and played: what fails with a newer typing-extensions."""
-    version = importlib.metadata.version("typing-extensions")
-    try:
-        action = _export_and_play()
-    except TypeError as error:
-        if "_DictWrapper" not in str(error):
-            raise
-        raise CheckError(
-            f"PolicySaver fails ({_one_line(error)}): typing-extensions {version}, expected 4.5.0",
-            f"{_PIP} typing-extensions==4.5.0",
-        ) from error
-    if action != 0.5:
-        raise CheckError(f"the exported policy acts {action}, expected 0.5", _REBUILD)
-    return f"a policy was saved, loaded and played; typing-extensions {version}"
-
-
-def _export_and_play() -> float:
+    """A real SavedModel of a tiny policy, written and played: what fails with another typing-extensions."""
     import numpy as np
     import tensorflow as tf
-    from tf_agents.policies import tf_policy
-    from tf_agents.trajectories import policy_step
+    from tf_agents.policies import random_tf_policy
+    from tf_agents.specs import tensor_spec
     from tf_agents.trajectories import time_step as ts
 
     from slac_tf.export import player, saved_model
 
-    class Policy(tf_policy.TFPolicy):
-        """Acts half of what it sees; its state is a dict, as HistoryPolicy's."""
-
-        def _variables(self) -> list:
-            return []
-
-        def _action(self, time_step: ts.TimeStep, policy_state: dict, seed: object) -> policy_step.PolicyStep:
-            return policy_step.PolicyStep(0.5 * time_step.observation["state"], policy_state, ())
-
-        def _distribution(self, time_step: ts.TimeStep, policy_state: dict) -> policy_step.PolicyStep:
-            raise NotImplementedError
-
-    spec = tf.TensorSpec([1], tf.float32)
-    policy = Policy(ts.time_step_spec({"state": spec}), spec, policy_state_spec={"actions": spec})
+    policy = random_tf_policy.RandomTFPolicy(
+        ts.time_step_spec({"state": tf.TensorSpec([1], tf.float32)}),  # a dict: that is what it fails on
+        tensor_spec.BoundedTensorSpec([1], tf.float32, -1.0, 1.0),
+    )
     with tempfile.TemporaryDirectory() as directory:
         place = saved_model.Exporter({"tiny": policy}).export({}, {"env_step": 0}, pathlib.Path(directory), keep=1)
         exported = player.ExportedPolicy(place / "tiny_policy")
-        observation = {"state": np.ones([1], np.float32)}
-        first = player.TimeStep(step_type=0, reward=0.0, discount=1.0, observation=observation)
-        return float(exported.action(first, exported.get_initial_state()).action[0])
+        first = player.TimeStep(0, reward=0.0, discount=1.0, observation={"state": np.ones([1], np.float32)})
+        action = exported.action(first, exported.get_initial_state()).action
+    return f"a policy was saved, loaded and played: its action is {action[0]:.2f}"
 
 
-def check_reverb() -> str:
+def check_replay() -> str:
     """A replay server that takes data and gives it back, in a process that is ended if it hangs."""
     with tempfile.TemporaryDirectory() as directory:
         code = f"from slac_tf.commands import doctor; doctor.use_replay({directory!r})"
-        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            result = subprocess.run(
-                [sys.executable, "-c", code],
-                env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)),
-                capture_output=True,
-                text=True,
-                timeout=_REVERB_SECONDS,
-            )
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
         except subprocess.TimeoutExpired as error:
-            raise CheckError(
-                f"no sample within {_REVERB_SECONDS} s, expected one: a proxy or firewall may stand before localhost",
-                "env -u http_proxy -u https_proxy -u grpc_proxy bin/doctor",
-            ) from error
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
-        if "ListeningError: " in lines[-1]:
-            raise CheckError(
-                lines[-1].split("ListeningError: ", 1)[1],
-                "bin/train_eval --gin_file=gin_configs/quickstart.gin "
-                '--gin_bindings="ReplaySettings.reachable_from_network = True"',
-            )
-        raise CheckError(
-            f"the replay server failed ({lines[-1].strip()}), expected one sample; "
-            f"dm-reverb {_version('dm-reverb')}, tensorflow {_version('tensorflow')}",
-            f"{_PIP} dm-reverb==0.14.0 tensorflow==2.15.1",
-        )
-    return result.stdout.strip()
+            message = "no sample within 60 s, expected one: a proxy may stand before localhost"
+            raise CheckError(message, "env -u http_proxy -u https_proxy -u grpc_proxy bin/doctor") from error
+    if not done.returncode:
+        return done.stdout.strip()
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if "ListeningError: " in last:
+        fix = '--gin_file=quickstart.gin --gin_bindings="ReplaySettings.reachable_from_network = True"'
+        raise CheckError(last.split("ListeningError: ", 1)[1], f"bin/train_eval {fix}")
+    raise CheckError(f"the replay server failed ({last.strip()}), expected one sample")
 
 
 def use_replay(directory: str) -> None:
-    """Runs a server, writes three steps, samples a window, prints a line and ends the process.
-
-    Args:
-        directory: For the server's files.
-    """
+    """Runs a server below a directory, writes three steps, samples a window, prints a line and ends the process."""
     command.configure_process()
     import numpy as np
     import tensorflow as tf
@@ -200,17 +115,13 @@ def use_replay(directory: str) -> None:
 
     number, flag = tf.TensorSpec([], tf.float32), tf.TensorSpec([], tf.int32)
     spec = trajectory_lib.Trajectory(flag, {"state": number}, number, (), flag, number, number)
-    replay = sequence_replay.SequenceReplay(
-        spec, sequence_length=1, capacity=10, directory=pathlib.Path(directory) / "replay", timeout_seconds=20
-    )
-    for step in range(3):
-        kind = np.int32(min(step, 1))  # FIRST, MID, MID
-        value = np.float32(step)
-        replay.add(trajectory_lib.Trajectory(kind, {"state": value}, value, (), np.int32(1), value, value))
-    window = next(replay.sample_batches(1)).observation["state"].numpy()[0]
-    if window[1] - window[0] != 1:
-        raise ValueError(f"a window holds the steps {window}, expected two that follow each other")
-    print(f"server up, {replay.size} sequences inserted, one sampled; dm-reverb {_version('dm-reverb')}", flush=True)
+    place = pathlib.Path(directory) / "replay"
+    replay = sequence_replay.SequenceReplay(spec, sequence_length=1, capacity=10, directory=place, timeout_seconds=20)
+    for kind in (0, 1, 1):  # FIRST, MID, MID
+        one = np.float32(1)
+        replay.add(trajectory_lib.Trajectory(np.int32(kind), {"state": one}, one, (), np.int32(1), one, one))
+    next(replay.sample(1))
+    print(f"server up, {replay.size} sequences inserted, one sampled", flush=True)
     os._exit(0)  # a server with a reader takes seconds to shut down
 
 
@@ -219,213 +130,98 @@ def check_rendering() -> str:
     from slac_tf.environments import rendering
 
     chosen = os.environ.get("MUJOCO_GL")
-    backends = [*rendering.BACKENDS] if not chosen else [chosen, *(b for b in rendering.BACKENDS if b != chosen)]
+    backends = list(dict.fromkeys([*filter(None, [chosen]), *rendering.BACKENDS]))
     reasons = {backend: rendering.probe(backend) for backend in backends}
     working = [backend for backend, reason in reasons.items() if reason is None]
     failed = ", ".join(f"{backend} does not ({reason})" for backend, reason in reasons.items() if reason)
-    if chosen and chosen not in working and working:  # a run would take it nevertheless
-        raise CheckError(
-            f"MUJOCO_GL={chosen} is set and draws nothing ({reasons[chosen]}), expected one of {working}",
-            "unset MUJOCO_GL",
-        )
     if not working:
         raise CheckError(f"no GL backend draws, expected egl or osmesa: {failed}", "apt-get install libegl1 libosmesa6")
-    draw = "draws" if len(working) == 1 else "draw"
-    because = " (MUJOCO_GL is set)" if chosen else ""
-    return f"{' and '.join(working)} {draw}{failed and ', ' + failed}; {working[0]} will be used{because}"
+    if chosen and chosen not in working:  # a run would take it nevertheless
+        raise CheckError(f"MUJOCO_GL={chosen} draws nothing ({reasons[chosen]}), expected {working}", "unset MUJOCO_GL")
+    return f"{' and '.join(working)} can draw{failed and ', ' + failed}; {working[0]} will be used"
 
 
-def check_devices() -> str:
-    """Cores that this process may use, and GPUs that TensorFlow sees."""
-    import tensorflow as tf
-
-    cores, gpus = len(os.sched_getaffinity(0)), tf.config.list_physical_devices("GPU")
-    names = [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
-    return f"{cores} CPU cores, " + (f"{len(gpus)} GPUs: {', '.join(names)}" if gpus else "no GPU: training on the CPU")
-
-
-def replay_bytes(gin_file: str) -> Tuple[int, int]:
-    """The replay of a configuration, without building its agent: frames are nearly all of it.
-
-    Args:
-        gin_file: As `bin/train_eval` takes it.
-
-    Returns:
-        Capacity in sequences, and the bytes that they take.
-    """
-    import gin
+def _replay_bytes(gin_file: str) -> Tuple[int, int]:
+    """A configuration's replay, in sequences and bytes; frames are nearly all of it."""
     import tensorflow as tf
     from tf_agents.trajectories import trajectory as trajectory_lib
 
     from slac_tf.config import configuration
-    from slac_tf.replay import sequence_replay
-    from slac_tf.training import train_eval
+    from slac_tf.replay import memory
+    from slac_tf.training import settings
 
-    configuration.load([gin_file], [])
     try:
-        capacity = gin.query_parameter("ReplaySettings.capacity")
-    except ValueError:  # not bound
-        capacity = inspect.signature(train_eval.train_eval).parameters["replay_capacity"].default
-    frame = tf.TensorSpec([64, 64, 3], tf.uint8)
-    spec = trajectory_lib.Trajectory((), {"pixels": frame}, (), (), (), (), ())
-    return capacity, sequence_replay.memory_estimate(spec, capacity)
+        configuration.load([gin_file], [])
+    except configuration.ConfigurationError as error:
+        raise CheckError(str(error), "ls gin_configs") from error
+    capacity = settings.ReplaySettings().capacity
+    spec = trajectory_lib.Trajectory((), tf.TensorSpec([64, 64, 3], tf.uint8), (), (), (), (), ())
+    return capacity, memory.memory_estimate(spec, capacity)
 
 
-def check_memory(gin_file: str) -> str:
-    """Free memory against the replay of a configuration.
-
-    Args:
-        gin_file: The configuration.
-    """
+def check_room(gin_file: str, root_dir: pathlib.Path) -> str:
+    """Free memory against the replay of a configuration, and free disk, which must be writable, against checkpoints."""
     import psutil
 
-    capacity, needed = replay_bytes(gin_file)
-    free = psutil.virtual_memory().available
-    found = f"{_gib(free)} free, the replay of {gin_file} grows to about {_gib(needed)} ({capacity} sequences)"
-    if free < needed:
-        fits = int(capacity * free / needed)
-        raise CheckError(
-            f"{found}, expected it to fit",
-            f'bin/train_eval --gin_file={gin_file} --gin_bindings="ReplaySettings.capacity = {fits}"',
-        )
-    return found
-
-
-def check_disk(gin_file: str, root_dir: pathlib.Path) -> str:
-    """Free disk against the checkpoints of a configuration.
-
-    Args:
-        gin_file: The configuration.
-        root_dir: Where runs are written.
-    """
-    _, replay = replay_bytes(gin_file)
-    needed = _CHECKPOINTS_ON_DISK * replay
-    free = shutil.disk_usage(_existing(root_dir)).free
-    found = f"{_gib(free)} free for {root_dir}, checkpoints of {gin_file} take at most about {_gib(needed)}"
-    if free < needed:
-        raise CheckError(
-            f"{found}, expected them to fit", f"bin/train_eval --gin_file={gin_file} --root_dir=/on/a/larger/disk"
-        )
-    return found
-
-
-def check_root_dir(root_dir: pathlib.Path) -> str:
-    """Whether runs can be written, by a file that is gone afterwards.
-
-    Args:
-        root_dir: Where runs are written.
-    """
-    place = _existing(root_dir)
+    again = f"bin/train_eval --gin_file={gin_file}"
+    place = root_dir.expanduser().absolute()
+    place = next(folder for folder in (place, *place.parents) if folder.exists())
     try:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-"):
-            pass
+        tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        raise CheckError(
-            f"{root_dir} cannot be written ({_one_line(error)}), expected a directory of yours",
-            "bin/train_eval --gin_file=gin_configs/quickstart.gin --root_dir=$HOME/slac_tf/quickstart",
-        ) from error
-    return f"{root_dir.absolute()} can be written"
+        raise CheckError(f"{root_dir} cannot be written: {error}", f"{again} --root_dir=$HOME/slac_tf") from error
+    capacity, replay = _replay_bytes(gin_file)
+    memory, disk, checkpoints = psutil.virtual_memory().available, shutil.disk_usage(place).free, 3 * replay
+    found = (
+        f"{memory / 2**30:.1f} GiB of memory for the replay of about {replay / 2**30:.1f} ({capacity} sequences), "
+        f"{disk / 2**30:.1f} GiB in {root_dir} for checkpoints of at most about {checkpoints / 2**30:.1f}"
+    )
+    if memory < replay:
+        binding = f"ReplaySettings.capacity = {int(capacity * memory / replay)}"
+        raise CheckError(f"{found}, expected more memory", f'{again} --gin_bindings="{binding}"')
+    if disk < checkpoints:  # two are kept while the next is written
+        raise CheckError(f"{found}, expected more disk", f"{again} --root_dir=/on/a/larger/disk")
+    return found
 
 
-def _existing(path: pathlib.Path) -> pathlib.Path:
-    """The nearest that exists of a path and its parents."""
-    path = path.expanduser().absolute()
-    return next(place for place in (path, *path.parents) if place.exists())
-
-
-def _gib(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB"
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def report(name: str, check: Callable[[], str], fix: str = _REBUILD) -> bool:
-    """Runs one check and prints its line.
-
-    Args:
-        name: What is checked.
-        check: Returns what was found, or raises.
-        fix: For what a check did not foresee.
-
-    Returns:
-        Whether it passed.
-    """
+def report(name: str, check: Callable[[], str]) -> bool:
+    """Runs a check, prints its line, and returns whether it passed."""
     try:
         print(f"ok    {name}: {check()}", flush=True)
         return True
     except CheckError as error:
-        message, fix = _one_line(error), error.fix
+        message, fix = str(error), error.fix
     except Exception as error:  # a broken library may raise anything, and must not hide the other checks
-        message = f"{type(error).__name__}: {_one_line(error)}"
-    print(f"FAIL  {name}: {message}; fix: {fix}", flush=True)
+        message, fix = f"{type(error).__name__}: {error}", _INSTALL
+    print(f"FAIL  {name}: {' '.join(message.split())}; fix: {fix}", flush=True)
     return False
 
 
-def run_checks(gin_file: str, root_dir: pathlib.Path) -> int:
-    """Runs all checks, the cheap ones first.
-
-    Args:
-        gin_file: The configuration whose replay must fit.
-        root_dir: Where runs are written.
-
-    Returns:
-        0 where all passed, else 1.
-    """
-    try:
-        command.configure_process()
-    except ImportError:
-        pass  # the packages' line names what is missing
-    checks: List[Tuple[str, Callable[[], str], Optional[str]]] = [
-        ("platform", check_platform, None),
-        ("packages", lambda: check_packages(_ROOT / "requirements.lock"), None),
-        ("setuptools", check_setuptools, None),
-        ("devices", check_devices, None),
-        ("export", check_export, None),
-        ("replay", check_reverb, None),
-        ("rendering", check_rendering, None),
-        ("memory", lambda: check_memory(gin_file), "ls gin_configs"),
-        ("disk", lambda: check_disk(gin_file, root_dir), "ls gin_configs"),
-        ("root_dir", lambda: check_root_dir(root_dir), None),
-    ]
-    return int(not all([report(name, check, fix or _REBUILD) for name, check, fix in checks]))
-
-
 def main(argv: Sequence[str]) -> int:
-    """Checks everything.
-
-    Args:
-        argv: The command's name, and nothing else.
-
-    Returns:
-        0 where all is well, 1 where a check failed, 2 after a user's mistake.
-    """
+    """Checks everything, the cheap first; returns 0, 1 where a check failed, 2 after a user's mistake."""
     from absl import flags
 
     if argv[1:]:
         return command.fail(f"{argv[1]!r} is no flag, expected for example --gin_file=gin_configs/ant.gin")
-    return run_checks(flags.FLAGS.gin_file, pathlib.Path(flags.FLAGS.root_dir))
+    with contextlib.suppress(ImportError):  # the packages' line names what is missing
+        command.configure_process()
+    checks: Dict[str, Callable[[], str]] = {
+        "platform": check_platform,
+        "packages": check_packages,
+        "devices": check_devices,
+        "export": check_export,
+        "replay": check_replay,
+        "rendering": check_rendering,
+        "room": lambda: check_room(flags.FLAGS.gin_file, pathlib.Path(flags.FLAGS.root_dir)),
+    }
+    return int(not all([report(name, check) for name, check in checks.items()]))
 
 
-def define_flags() -> None:
-    """Defines the command's flags; not at import, because absl itself may be what is missing."""
+if __name__ == "__main__":
+    if importlib.util.find_spec("absl") is None:  # without it there are no flags either
+        sys.exit(not report("packages", check_packages))
     from absl import flags
 
     flags.DEFINE_string("gin_file", "gin_configs/cheetah_run.gin", "The configuration whose replay must fit.")
     flags.DEFINE_string("root_dir", "logs", "Where runs are to be written.")
-
-
-if __name__ == "__main__":
-    if importlib.util.find_spec("absl") is None:
-        print("FAIL  packages: absl-py is not installed, expected what requirements.lock lists; fix: make .venv")
-        sys.exit(1)
-    define_flags()
     command.run(main)

@@ -1,7 +1,9 @@
-"""Where each binding stands. Gin forgets it, and the line about a mistake should name the place to mend."""
+"""Where each binding stands. Gin 0.5 knows that while it reads and then forgets it; an error should name the place."""
 
+import contextlib
+import functools
 import re
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import gin
 from gin import config_parser
@@ -23,155 +25,75 @@ class Place(NamedTuple):
     references: Sequence[str]
 
 
-class _Macro(NamedTuple):
-    name: str
+PLACES: Dict[str, Place] = {}  # of what gin's own configuration of this process holds, in the order of the lines
 
 
-class _Reference(NamedTuple):
-    name: str
+class _Parser(config_parser.ConfigParser):
+    """Gin's own, which notes the bindings that it hands out."""
 
+    def __init__(self, given: str, reading: List[str], source: Any, delegate: config_parser.ParserDelegate) -> None:
+        super().__init__(source, delegate)
+        self._given, self._reading = given, reading
+        if self._filename and self._filename in reading:
+            raise ValueError(f"{self._filename}: its include lines lead back to it")
+        reading.append(self._filename)
 
-class _Delegate(config_parser.ParserDelegate):
-    """Keeps names, where gin's own looks up what they stand for."""
-
-    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> _Reference:
-        return _Reference(_last(scoped_configurable_name))
-
-    def macro(self, macro_name: str) -> _Macro:
-        return _Macro(macro_name)
-
-
-def find(files: Sequence[str], bindings: Sequence[str]) -> List[Place]:
-    """The bindings in effect: of those with one name the last, in their order.
-
-    Args:
-        files: Gin files that gin has parsed.
-        bindings: Bindings that gin has parsed.
-
-    Returns:
-        The places.
-    """
-    places: Dict[str, Place] = {}
-
-    def add(statement: Any, text: str) -> None:
+    def __next__(self) -> Any:
+        try:
+            statement = super().__next__()
+        except StopIteration:
+            self._reading.pop()
+            raise
         if isinstance(statement, config_parser.BindingStatement):
-            selector = _last(statement.selector)
+            selector = statement.selector.split(".")[-1]
             macro = f"{statement.scope}/{selector}" if statement.scope else selector
             name = f"{selector}.{statement.arg_name}" if statement.arg_name else macro
-            found = list(_names(statement.value))
-            places.pop(name, None)
-            places[name] = Place(
-                name,
-                text,
-                [item.name for item in found if isinstance(item, _Macro)],
-                [item.name for item in found if isinstance(item, _Reference)],
-            )
-
-    for file in files:
-        for statement in _statements(file):
-            add(statement, _text(statement.location))
-    for binding in bindings:
-        for statement in config_parser.ConfigParser(binding, _Delegate()):
-            add(statement, f"--gin_bindings={binding!r}")
-    return list(places.values())
+            text = f"{self._filename}, line {statement.location.line_num}" if self._filename else self._given
+            found = list(gin.config.iterate_references(statement.value))
+            macros = ["/".join(reference.scopes) for reference in found if reference.selector == "gin.macro"]
+            PLACES.pop(name, None)
+            PLACES[name] = Place(name, text, macros, [reference.selector.split(".")[-1] for reference in found])
+        return statement
 
 
-def loop_of_includes(file: str) -> str:
-    """Where a file's include lines lead back to a file that they come from.
-
-    Args:
-        file: A gin file that includes itself, in one or several steps.
-
-    Returns:
-        The place, such as "mine.gin, line 3".
-    """
-    return next(_text(s.location) for s in _statements(file) if isinstance(s, config_parser.IncludeStatement))
-
-
-def loop_of_macros(places: Sequence[Place]) -> Optional[Place]:
-    """The first macro whose value leads back to it.
-
-    Args:
-        places: From `find`.
-
-    Returns:
-        Its place, or None.
-    """
-    by_name = {place.name: place for place in places}
-    for place in places:
-        ahead, seen = list(place.macros), set()
-        while ahead:
-            name = ahead.pop()
-            if name == place.name:
-                return place
-            if name in by_name and name not in seen:
-                seen.add(name)
-                ahead += by_name[name].macros
-    return None
+@contextlib.contextmanager
+def noted(given: str) -> Iterator[None]:
+    """Notes the place of each binding that gin reads in the meantime; `given` is that of one in no file."""
+    own = config_parser.ConfigParser
+    config_parser.ConfigParser = functools.partial(_Parser, given, [])
+    try:
+        yield
+    finally:
+        config_parser.ConfigParser = own
 
 
-def of_message(message: str, called: Sequence[str], read: Sequence[str], places: Sequence[Place]) -> Optional[Place]:
-    """The binding that a message is about, or that of the macro which is its value.
+def check_macros() -> None:
+    """Raises ValueError where a macro is not bound, or its value leads back to it."""
+
+    def follow(place: Place, behind: Tuple[str, ...]) -> None:
+        for name in place.macros:
+            if name not in PLACES:
+                raise ValueError(f"%{name} is no macro that is bound, expected {name} = VALUE ({place.text})")
+            if name in behind:
+                raise ValueError(f"{name}: the macro's value leads back to it, expected a value ({place.text})")
+            follow(PLACES[name], (*behind, name))
+
+    for place in PLACES.values():
+        follow(place, ())
+
+
+def of_message(message: str, read: Sequence[str]) -> Optional[Place]:
+    """The one binding that a message is about, or that of the macro which is its value.
 
     Args:
         message: It names `configurable.parameter`, or a macro or parameter followed by ':' or '='.
-        called: Configurables from which the error came, the innermost first.
         read: `configurable.parameter` of each binding that has been read.
-        places: From `find`.
-
-    Returns:
-        The place, or None where the message names nothing that is bound.
     """
-    by_name = {place.name: place for place in places}
-    words = re.findall(r"(?<![\w.])[A-Za-z_]\w*(?=\s*[:=])", message)
-    candidates = re.findall(r"(?<![\w.])[A-Za-z_]\w*\.\w+", message)
-    candidates += words  # macros
-    candidates += [f"{configurable}.{word}" for word in words for configurable in called]
-    for word in words:
-        bound = [name for name in read if name.endswith(f".{word}") and name in by_name]
-        candidates += bound if len(bound) == 1 else []
-    for name in candidates:
-        place = by_name.get(name)
-        while place is not None:
-            if len(place.macros) != 1 or place.macros[0] not in by_name:
-                return place
-            place = by_name[place.macros[0]]
-    return None
-
-
-def _statements(file: str, including: Sequence[str] = ()) -> Iterator[Any]:
-    """All of a file, with what it includes; an include that leads back is given itself."""
-    prefixes = [""] if file.startswith("/") else gin.config._LOCATION_PREFIXES
-    for path in (f"{prefix}/{file}" if prefix else file for prefix in prefixes):
-        try:
-            opened = open(path)
-        except OSError:
-            continue
-        with opened:
-            for statement in config_parser.ConfigParser(opened, _Delegate()):
-                if not isinstance(statement, config_parser.IncludeStatement):
-                    yield statement
-                elif statement.filename in (*including, file):
-                    yield statement
-                    return
-                else:
-                    yield from _statements(statement.filename, (*including, file))
-        return
-
-
-def _names(value: Any) -> Iterator[Union[_Macro, _Reference]]:
-    if isinstance(value, (_Macro, _Reference)):
-        yield value
-    elif isinstance(value, dict):
-        yield from _names([*value.keys(), *value.values()])
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _names(item)
-
-
-def _last(selector: str) -> str:
-    return re.split(r"[./]", selector)[-1]
-
-
-def _text(location: Tuple[Any, ...]) -> str:
-    return f"{location[0]}, line {location[1]}"
+    names = re.findall(r"(?<![\w.])[A-Za-z_]\w*\.\w+", message)
+    for word in re.findall(r"(?<![\w.])[A-Za-z_]\w*(?=\s*[:=])", message):
+        bound = [name for name in PLACES if name in read and name.endswith(f".{word}")]
+        names += [word, *bound] if len(bound) == 1 else [word]
+    place = next((PLACES[name] for name in names if name in PLACES), None)
+    while place is not None and len(place.macros) == 1:
+        place = PLACES[place.macros[0]]
+    return place

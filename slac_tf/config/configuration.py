@@ -1,19 +1,19 @@
 """Reads gin files and bindings; every mistake in them is one line."""
 
 import difflib
-import importlib.util  # gin 0.5 uses it without importing it
+import importlib.util  # noqa: F401  (gin 0.5 uses it without importing it)
 import inspect
+import os
 import pathlib
 import re
-import tokenize
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
 import gin
 
-from slac_tf.config import binding_places
+from slac_tf.config import binding_places, shipped
 from slac_tf.training import experiment  # noqa: F401  (registers what every configuration binds)
 
-_ROOT = pathlib.Path(importlib.util.find_spec("slac_tf").submodule_search_locations[0]).parent  # type: ignore[union-attr,index]
+_PREFIXES = ("", str(shipped.ROOT), str(shipped.ROOT / "gin_configs"))
 
 
 class ConfigurationError(ValueError):
@@ -34,30 +34,28 @@ def load(files: Sequence[str], bindings: Sequence[str]) -> str:
         ConfigurationError: If a file is missing or anything in them is wrong.
     """
     gin.clear_config()
-    gin.config._LOCATION_PREFIXES[:] = ["", str(_ROOT), str(_ROOT / "gin_configs")]
+    binding_places.PLACES.clear()
+    gin.config._LOCATION_PREFIXES[:] = _PREFIXES
     # Gin also looks for files in Python packages, and breaks off where a folder on Python's path is none.
     in_packages = gin.resource_reader.system_path_file_exists
     gin.config._FILE_READERS[:] = [reader for reader in gin.config._FILE_READERS if reader[1] is not in_packages]
     for file in files:
-        places = [pathlib.Path(file), _ROOT / file, _ROOT / "gin_configs" / file]
-        if not any(_is_file(place) for place in places):
-            known = ", ".join(sorted(path.name for path in (_ROOT / "gin_configs").glob("*.gin")))
+        if not any(os.path.isfile(os.path.join(prefix, file)) for prefix in _PREFIXES):
+            known = ", ".join(sorted(path.name for path in (shipped.ROOT / "gin_configs").glob("*.gin")))
             raise ConfigurationError(f"--gin_file={file}: no such file; gin_configs/ holds {known}")
-        _parse(lambda file=file: gin.parse_config_file(file), f"--gin_file={file}", file)  # type: ignore[misc]
+        _parse(gin.parse_config_file, file, f"--gin_file={file}")
     for binding in bindings:
-        _parse(lambda binding=binding: gin.parse_config(binding), f"--gin_bindings={binding!r}")  # type: ignore[misc]
+        _parse(gin.parse_config, binding, f"--gin_bindings={binding!r}")
     try:
+        binding_places.check_macros()
         gin.finalize()
     except ValueError as error:
-        raise ConfigurationError(describe(error, files, bindings)) from error
+        raise ConfigurationError(one_line(error)) from error
     return gin.config_str()
 
 
 def load_text(config: str) -> Callable[..., Any]:
-    """Takes a run's configuration as the one in effect.
-
-    Args:
-        config: The run's gin bindings as text, as `load` returned it.
+    """Takes a run's configuration, as `load` returned it, as the one in effect.
 
     Returns:
         Its environment loader: to be called with `seed`; gives a PyEnvironment.
@@ -66,112 +64,58 @@ def load_text(config: str) -> Callable[..., Any]:
         ConfigurationError: If the text cannot be parsed.
     """
     gin.clear_config()
-    _parse(lambda: gin.parse_config(config), "the run's config.gin")
+    binding_places.PLACES.clear()
+    _parse(gin.parse_config, config, "the run's config.gin")
     return gin.query_parameter("train_eval.load_environment").scoped_configurable_fn
 
 
 def load_run(root_dir: pathlib.Path) -> str:
-    """Takes the configuration of a run's directory as the one in effect.
-
-    Args:
-        root_dir: The run's directory.
-
-    Returns:
-        All that is bound, as gin text.
+    """Takes the configuration of a run's directory as the one in effect, and returns it as gin text.
 
     Raises:
         ConfigurationError: If there is no run, or its configuration cannot be parsed.
     """
-    path = root_dir / "config.gin"
-    if not path.is_file():
+    if not (root_dir / "config.gin").is_file():
         raise ConfigurationError(f"{root_dir}: no config.gin, expected the directory of a run")
-    config = path.read_text()
+    config = (root_dir / "config.gin").read_text()
     load_text(config)
     return config
 
 
-def _parse(action: Callable[[], None], where: str, file: Optional[str] = None) -> None:
-    try:
-        action()
-    except RecursionError as error:
-        place = f" ({binding_places.loop_of_includes(file)})" if file else ""
-        raise ConfigurationError(f"{where}: its include lines lead back to it{place}") from error
-    except (
-        ValueError,
-        SyntaxError,
-        OSError,
-        ImportError,
-        NameError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        tokenize.TokenError,  # a bracket that is not closed
-    ) as error:
-        raise ConfigurationError(f"{where}: {_of_gin(error)}") from error
-
-
-def _of_gin(error: BaseException) -> str:
-    """What gin says of a text that it cannot read, in one line with file, line and what was expected."""
-    message = _with_nearest_name(one_line(error))
-    # The innermost file's line; behind it come the line itself and the include lines that lead there.
-    message = re.sub(r' In file "(.*?)", line (\d+) .*', r" (\1, line \2)", message)
-    message = re.sub(r" In bindings string line \d+ .*", "", message)
-    token = re.search(r"Failed to parse token '(.*?)'( \(.*?\))?", message)
-    if token and "malformed node" in message:
-        begin, place = token.group(1), token.group(2) or ""
-        message = f"a value begins with {begin}{place}, which is no Python value: text needs quotes: 'Hopper-v4'"
-    open_ended = re.search(r"\('(EOF in multi-line \w+)', \((\d+), \d+\)\)", message)
-    if open_ended:
-        begin, place = message[: open_ended.start()], message[open_ended.end() :]
-        message = f"{begin}{open_ended[1]}, line {open_ended[2]}: a bracket or quotes are not closed{place}"
-    if isinstance(error, (UnicodeDecodeError, tokenize.TokenError)) or "null bytes" in message:
-        message += ", expected gin text"
-    elif isinstance(error, SyntaxError) and error.text and not token:
-        message += f": {error.text.strip()}, expected name.parameter = value"
-    return message
-
-
-def unused(bindings: Sequence[str]) -> List[str]:
-    """Bindings that nothing has read; ask once everything is built.
-
-    A file may bind what is not in use, for example an agent's settings in a file that is included; a
-    binding or macro given by hand is meant, so one without effect is a mistake.
-
-    Args:
-        bindings: `name.parameter = value` each.
-
-    Returns:
-        The bindings without effect.
-    """
-    read = _read()
-    return [
-        binding for binding in bindings if any(place.name not in read for place in binding_places.find([], [binding]))
-    ]
-
-
 def check_used(bindings: Sequence[str]) -> None:
-    """Refuses bindings that nothing has read.
-
-    Args:
-        bindings: `name.parameter = value` each.
+    """Refuses a binding given by hand that nothing has read once everything is built; files may have such.
 
     Raises:
         ConfigurationError: If there is one.
     """
-    read = _read()
-    macros = [name for name in read if "." not in name]
-    for binding in unused(bindings):
-        name = next(place.name for place in binding_places.find([], [binding]) if place.name not in read)
-        if "." not in name:
-            nearest = difflib.get_close_matches(name, macros, n=1)
-            raise ConfigurationError(
-                f"--gin_bindings={binding!r} has no effect in this run: nothing uses the macro {name}, expected "
-                + (nearest[0] if nearest else f"one of {', '.join(sorted(macros)) or 'none'}")
-            )
-        raise ConfigurationError(
-            f"--gin_bindings={binding!r} has no effect in this run: what it binds is not in use; take it away, or "
-            "add the --gin_file that uses it"
-        )
+    read, given = _read(), [f"--gin_bindings={binding!r}" for binding in bindings]
+    for place in binding_places.PLACES.values():
+        if place.text in given and place.name not in read:
+            expected = "".join(difflib.get_close_matches(place.name, read, n=1)) or "the --gin_file that uses it"
+            reason = f"nothing uses {place.name}, expected {expected}"
+            raise ConfigurationError(f"{place.text} has no effect in this run: {reason}")
+
+
+def describe(error: BaseException, files: Sequence[str], bindings: Sequence[str]) -> str:
+    """One line about an error that came up once all was parsed, with the place of the binding that it is about."""
+    message = one_line(error)
+    missing = re.match(r"Required bindings for `(\w+)` not provided in config: \['(\w+)'", message)
+    if missing:
+        given = ", ".join([f"--gin_file={file}" for file in files] + [f"--gin_bindings={text!r}" for text in bindings])
+        name = f"{missing[1]}.{missing[2]}"
+        return f"{given}: nothing binds {name}, expected a task's file, such as gin_configs/cheetah_run.gin"
+    place = binding_places.of_message(message, _read())
+    misused = re.match(r"(\w+)(\.__init__)?\(\) (missing|got|takes) ", message)
+    referring = [found for found in binding_places.PLACES.values() if misused and misused[1] in found.references]
+    if referring:
+        place, message = referring[-1], f"{referring[-1].name}: {message}, expected another reference"
+    return f"{message} ({place.text})" if place else message
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks, and without gin's notes: who called, the whole configuration."""
+    text = re.split(r"\n  In call to configurable|\n  No values supplied by Gin| in config string:", str(error))[0]
+    return " ".join(text.split()) or type(error).__name__
 
 
 def _read() -> List[str]:
@@ -183,76 +127,57 @@ def _read() -> List[str]:
     ]
 
 
+def _parse(parse: Callable[[str], Any], text: str, where: str) -> None:
+    try:
+        with binding_places.noted(where):
+            parse(text)
+    except Exception as error:  # gin raises many kinds, and a module that a file imports any
+        raise ConfigurationError(f"{where}: {_of_gin(error)}") from error
+
+
+def _of_gin(error: Exception) -> str:
+    """What gin says of a text that it cannot read, in one line with file, line and what was expected."""
+    if isinstance(error, SyntaxError):
+        expected = "Python" if str(error.filename).endswith(".py") else "name.parameter = value"
+        message = f"{(error.text or str(error.msg)).strip()}, expected {expected}"
+        token = re.search(r"Failed to parse token '(.*?)'", str(error.msg))
+        if token:
+            message = f"a value begins with {token[1]}, which is no Python value: text needs quotes: 'Hopper-v4'"
+        return f"{message} ({error.filename}, line {error.lineno})" if error.filename else message
+    # The innermost place; behind it come the line itself and the include lines that lead there.
+    message, *places = re.split(r' In (?=file "|bindings string line )', one_line(error))
+    place = re.match(r'file "(.*?)", (line \d+)', "".join(places[:1]))
+    open_ended = r"\('(EOF in multi-line \w+)', \((\d+),.*"
+    message = re.sub(open_ended, r"\1, line \2: a bracket or quotes are not closed", _with_nearest_name(message))
+    if re.search(r"^EOF in|can't decode|null bytes", message):
+        message += ", expected gin text"
+    if isinstance(error, LookupError):  # of a module that a file imports; its message is but the key
+        message = f"{type(error).__name__}: {message}"
+    return f"{message} ({place[1]}, {place[2]})" if place else message
+
+
 def _with_nearest_name(message: str) -> str:
     """Gin's complaint about a name that it does not know, with the nearest that it does."""
     configurable = re.search(r"No configurable matching (?:reference )?'@?(?:[\w./]*[./])?(\w+)", message)
     parameter = re.search(r"Configurable '(?:[\w./]*[./])?(\w+)' doesn't have a parameter named '(\w+)'", message)
-    selectors = {selector.split(".")[-1]: selector for selector, _ in gin.config._REGISTRY.items()}
-    if configurable:
-        nearest = difflib.get_close_matches(configurable[1], selectors, n=1, cutoff=0.75)
-        expected = nearest[0] if nearest else "a name that an import line makes known"
-    elif parameter and parameter[1] in selectors:
-        known = inspect.signature(gin.config._REGISTRY[selectors[parameter[1]]].wrapped).parameters
-        nearest = difflib.get_close_matches(parameter[2], known, n=1)
-        expected = nearest[0] if nearest else f"one of {', '.join(known)}"
-    else:
+    if not configurable and not parameter:
         return message
-    begin, separator, place = message.partition(" In ")
-    return f"{begin.rstrip('.')}, expected {expected}{separator}{place}"
-
-
-def _is_file(path: pathlib.Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that no file can have, for example of 300 letters
-        return False
-
-
-def describe(error: BaseException, files: Sequence[str], bindings: Sequence[str]) -> str:
-    """The message of an error that came up once all was parsed, with the place of the binding that it is about.
-
-    Args:
-        error: The error.
-        files: As `load` took them.
-        bindings: As `load` took them.
-
-    Returns:
-        One line.
-    """
-    message = one_line(error)
-    places = binding_places.find(files, bindings)
-    undefined = re.match(r"No bindings specified for '(.+)/gin\.macro'", message)
-    missing = re.match(r"Required bindings for `(\w+)` not provided in config: \[(.*)\]", message)
-    misused = re.match(r"(\w+)(\.__init__)?\(\) (missing|got|takes) ", message)
-    place: Optional[binding_places.Place] = None
-    if isinstance(error, RecursionError):
-        place = binding_places.loop_of_macros(places)
-        message = f"{place.name}: the macro's value leads back to it, expected a value" if place else message
-    elif undefined:
-        place = next((place for place in places if undefined[1] in place.macros), None)
-        message = f"%{undefined[1]} is no macro that is bound, expected a line such as {undefined[1]} = 3"
-    elif missing:
-        names = ", ".join(f"{missing[1]}.{name}" for name in re.findall(r"\w+", missing[2]))
-        given = ", ".join(f"--gin_file={file}" for file in files)
-        message = f"{given}: nothing binds {names}, expected a task's file, such as gin_configs/cheetah_run.gin"
-    elif misused:
-        place = next((place for place in reversed(places) if misused[1] in place.references), None)
-        wanted = "that to be bound, or another reference" if misused[3] == "missing" else "another reference"
-        message = f"{place.name}: {message}, expected {wanted}" if place else message
-    else:
-        called = re.findall(r"In call to configurable '(\w+)'", str(error))
-        place = binding_places.of_message(message, called, _read(), places)
-    return f"{message} ({place.text})" if place else message
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks, and without gin's notes: who called, the whole configuration.
-
-    Args:
-        error: The error.
-
-    Returns:
-        One line.
-    """
-    text = re.split(r"\n  In call to configurable|\n  No values supplied by Gin| in config string:", str(error))[0]
-    return " ".join(text.split()) or type(error).__name__
+    known: Dict[str, List[str]] = {}  # parameters by the names of the configurables
+    ours: Dict[str, List[str]] = {}  # `configurable.parameter` of this project by the names of the parameters
+    for selector, found in gin.config._REGISTRY.items():
+        name = selector.split(".")[-1]
+        known[name] = list(inspect.signature(found.wrapped).parameters)
+        for own in known[name] if selector.startswith("slac_tf.") else ():
+            ours.setdefault(own, []).append(f"{name}.{own}")
+    if configurable:
+        nearest = difflib.get_close_matches(configurable[1], known, n=1, cutoff=0.7)
+        expected = "".join(nearest) or "a name that an import line makes known"
+    elif parameter:
+        words = set(parameter[2].split("_"))
+        expected = "".join(difflib.get_close_matches(parameter[2], known[parameter[1]], n=1, cutoff=0.75))
+        # A setting may have moved to another configurable, where a word of its name is not needed.
+        parts = sorted((name for name in ours if words.issuperset(name.split("_"))), key=len)
+        elsewhere = parts[-1:] or difflib.get_close_matches(parameter[2], ours, n=1, cutoff=0.75)
+        expected = expected or " or ".join(n for near in elsewhere for n in ours[near])
+        expected = expected or f"one of {', '.join(known[parameter[1]])}"
+    return f"{message.rstrip('.')}, expected {expected}"

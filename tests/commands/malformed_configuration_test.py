@@ -164,7 +164,7 @@ CASES = {
     "nothing_to_freeze": line("InitialModel.freeze = True", "freeze_initialized: True, expected False"),
     # By hand
     "binding_of_what_is_not_in_use": binding(
-        "build_sac_state.gamma = 0.9", "no effect", "add the --gin_file that uses it"
+        "build_sac_state.gamma = 0.9", "no effect", "nothing uses", "expected build_slac.gamma"
     )._replace(
         arguments=[*TASK, "--gin_bindings=import slac_tf.agents.sac.builder"]
         + ["--gin_bindings=build_sac_state.gamma = 0.9"]

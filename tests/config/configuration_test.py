@@ -1,3 +1,4 @@
+import copy
 import re
 
 import gin
@@ -41,7 +42,7 @@ MALFORMED_FILES = {
     "misspelt_parameter": ("\ntrain_eval.num_env_step = 3\n", ["train_eval", "num_env_step", "line 2"]),
     "unquoted_text": ("\n\nload_gymnasium.env_id = Hopper-v4\n", ["Hopper", "quotes", "line 3"]),
     "two_equal_signs": ("Schedule.num_env_steps = = 3\n", ["line 1"]),
-    "no_equal_sign": ("\nSchedule.num_env_steps 3\n", ["expected ':' or '='", "line 2"]),
+    "no_equal_sign": ("\nSchedule.num_env_steps 3\n", ["num_env_steps 3, expected name.parameter = value", "line 2"]),
     "open_bracket": ("Schedule.num_env_steps = (3,\n", ["multi-line statement"]),
     "missing_include": ("\ninclude 'not_here.gin'\n", ["not_here.gin", "line 2"]),
     "missing_module": ("import slac_tf.no_such_module\n", ["slac_tf.no_such_module", "line 1"]),
@@ -73,8 +74,8 @@ MALFORMED_BINDINGS = {
     "no_such_thing.x = 3": ["no_such_thing"],
     "train_eval.nope = 3": ["train_eval", "nope"],
     "Schedule.num_env_steps = hopper": ["hopper", "quotes"],
-    "Schedule.num_env_steps =": ["parse"],
-    "Schedule.num_env_steps": ["expected ':' or '='"],
+    "Schedule.num_env_steps =": ["expected name.parameter = value"],
+    "Schedule.num_env_steps": ["expected name.parameter = value"],
     "Schedule.num_env_steps = [1, 2": ["multi-line statement"],
     "import no_such_package": ["no_such_package"],
 }
@@ -89,6 +90,20 @@ def test_malformed_binding(write, binding):
     assert "\n" not in message
     for part in MALFORMED_BINDINGS[binding]:
         assert part in message.partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("def f(:\n", r"def f\(:, expected Python \(.*/own_module.py, line 1\)"),
+        ("{}['a']\n", r"KeyError: 'a' \(.*/mine.gin, line 2\)"),
+    ],
+)
+def test_own_module_that_cannot_be_imported(write, tmp_path, monkeypatch, source, expected):
+    monkeypatch.syspath_prepend(tmp_path)
+    write("own_module.py", source)
+    with pytest.raises(configuration.ConfigurationError, match=expected):
+        configuration.load([write("mine.gin", "\nimport own_module\n")], [])
 
 
 def test_missing_file_names_those_that_are_there():
@@ -159,25 +174,60 @@ def test_environment_of_a_malformed_text():
 
 def test_bindings_that_nothing_reads(write):
     name = __name__.rpartition(".")[2]
-    used = ["reads.number = 2", f"{name}.reads.number = 2", "scope/reads.number = 2", "  reads.number=2"]
-    useless = ["is_never_called.number = 2", f"{name}.is_never_called.number = 2", "scope/is_never_called.number = 2"]
+    used = [f"{name}.reads.number = 3", "scope/reads.number = 2", "  reads.number=2"]
+    useless = f"scope/{name}.is_never_called.number = 2"
     # The file's binding without effect is fine.
-    configuration.load([write("file.gin", "is_never_called.number = 5\n")], ["reads.number = 2"])
+    configuration.load([write("file.gin", "is_never_called.number = 5\n")], used)
     assert reads() == 2
-    assert configuration.unused(used) == []
-    assert configuration.unused([*used, *useless]) == useless
     configuration.check_used(used)
-    with pytest.raises(configuration.ConfigurationError, match=r"'is_never_called.number = 2' has no effect"):
-        configuration.check_used([*used, *useless])
+    configuration.load([], [*used, useless])
+    assert reads() == 2
+    expected = r"^--gin_bindings='.*is_never_called.number = 2' has no effect.*nothing uses is_never_called.number"
+    with pytest.raises(configuration.ConfigurationError, match=expected):
+        configuration.check_used([*used, useless])
 
 
 def test_macros_that_nothing_reads():
-    bindings = ["NUMBER = 2", "MISSPELT_NUMBR = 3", "reads.number = %NUMBER", "import slac_tf.training.experiment"]
+    bindings = ["NUMBER = 2", "reads.number = %NUMBER", "import slac_tf.training.experiment", "NUMBR = 3"]
     configuration.load([], bindings)
     assert reads() == 2
-    assert configuration.unused(bindings) == ["MISSPELT_NUMBR = 3"]
-    with pytest.raises(configuration.ConfigurationError, match="nothing uses the macro NUMBR, expected NUMBER"):
-        configuration.check_used(["NUMBR = 3"])
+    configuration.check_used(bindings[:-1])
+    with pytest.raises(configuration.ConfigurationError, match="nothing uses NUMBR, expected NUMBER"):
+        configuration.check_used(bindings)
+
+
+# A parameter that has moved from one configurable to another, maybe with a shorter name.
+@pytest.mark.parametrize(
+    "wrong, expected",
+    [
+        ("reads.numbr", "number"),  # its own first
+        ("reads.steps_to_go", "Plan.steps_to_go"),
+        ("reads.step_to_go", "Plan.steps_to_go"),
+        ("reads.overlap_everything", "Plan.overlap"),
+        ("reads.log_interval_minutes", "Plan.log_minutes or Other.log_minutes"),
+        ("reads.nothing_like_it", "one of number"),
+    ],
+)
+def test_parameter_that_another_configurable_has(monkeypatch, wrong, expected):
+    registry = gin.config._REGISTRY
+    monkeypatch.setattr(gin.config, "_REGISTRY", copy.deepcopy(registry))
+
+    @gin.configurable(module="slac_tf.plans")
+    class Plan:
+        def __init__(self, steps_to_go=1, overlap=True, log_minutes=1):
+            pass
+
+    @gin.configurable(module="slac_tf.plans")
+    class Other:
+        def __init__(self, log_minutes=1):
+            pass
+
+    @gin.configurable(module="no_part_of_it")
+    def foreign(nothing_like_that=1):
+        pass
+
+    with pytest.raises(configuration.ConfigurationError, match=rf"'{wrong.split('.')[1]}', expected {expected}$"):
+        configuration.load([], [f"{wrong} = 3"])
 
 
 def test_imports_are_not_asked_for_an_effect():

@@ -76,9 +76,7 @@ def test_ten_in_a_row_end_the_run(guard):
     guard.check(BATCH, losses(critic=0.5, skipped_steps=9))  # a good one between: counted anew
     for _ in range(9):
         guard.check(BATCH, bad)
-    with pytest.raises(
-        finite.NonFiniteError, match=r"critic_loss is nan .*, as in the 9 steps before"
-    ):
+    with pytest.raises(finite.NonFiniteError, match=r"critic_loss is nan .*, as in the 9 steps before"):
         guard.check(BATCH, bad)
 
 
