@@ -177,7 +177,7 @@ def _with_nearest_name(message: str) -> str:
         expected = "".join(difflib.get_close_matches(parameter[2], known[parameter[1]], n=1, cutoff=0.75))
         # A setting may have moved to another configurable, where a word of its name is not needed.
         parts = sorted((name for name in ours if words.issuperset(name.split("_"))), key=len)
-        elsewhere = parts[-1:] or difflib.get_close_matches(parameter[2], ours, n=1, cutoff=0.75)
+        elsewhere = difflib.get_close_matches(parameter[2], ours, n=1, cutoff=0.75) or parts[-1:]
         expected = expected or " or ".join(n for near in elsewhere for n in ours[near])
         expected = expected or f"one of {', '.join(known[parameter[1]])}"
     return f"{message.rstrip('.')}, expected {expected}"

@@ -39,7 +39,7 @@ TRAIN_MISTAKES = {
     ),
     "out_of_range": (
         [*GIN_FILES, "--gin_bindings=Schedule.num_env_steps = 0"],
-        ["Schedule.num_env_steps: 0, expected more than 0"],
+        ["Schedule.num_env_steps: 0, expected an integer of at least 1"],
     ),
     "unknown_task": ([*GIN_FILES, "--gin_bindings=load_dm_control.task_name = 'spinn'"], ["spinn", "spin"]),
     "size_that_does_not_fit": (

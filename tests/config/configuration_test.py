@@ -203,7 +203,7 @@ def test_macros_that_nothing_reads():
         ("reads.numbr", "number"),  # its own first
         ("reads.steps_to_go", "Plan.steps_to_go"),
         ("reads.step_to_go", "Plan.steps_to_go"),
-        ("reads.overlap_everything", "Plan.overlap"),
+        ("reads.overlap_everything", "RolloutDriver.overlap or Plan.overlap"),
         ("reads.log_interval_minutes", "Plan.log_minutes or Other.log_minutes"),
         ("reads.nothing_like_it", "one of number"),
     ],
