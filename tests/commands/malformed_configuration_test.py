@@ -125,7 +125,7 @@ CASES = {
     "no_evaluation": line("train_eval.eval_interval_env_steps = 0", "eval_interval_env_steps: 0, expected more than 0"),
     "unknown_dtype": line("build_convolution_policy.dtype = 'float16'", "'float16', expected one of", "'bfloat16'"),
     "negative_rate_of_sac": line(
-        "build_sac_pixels.actor_learning_rate = -1", "actor_learning_rate: -1, expected", agent="sac_pixels"
+        "build_sac.actor_learning_rate = -1", "actor_learning_rate: -1, expected", agent="sac_pixels"
     ),
     "fraction_of_frames": line("StackedFrames.length = 1.5", "length: 1.5, expected an integer", agent="mpo"),
     "one_atom": line("build_d4pg.num_atoms = 1", "build_d4pg.num_atoms: 1, expected at least 2", agent="d4pg"),
@@ -146,7 +146,6 @@ CASES = {
     "misspelt_observation": line("OBSERVATIONS = ('pixel',)", "('pixel',): expected one or more of", "'pixels'"),
     # What does not fit together
     "slac_without_pixels": line("OBSERVATIONS = ('state',)", "['state'], expected 'pixels'"),
-    "state_agent_with_pixels": line("OBSERVATIONS = ('pixels',)", "['pixels'], expected 'state'", agent="sac_state"),
     "small_frames": line("load_dm_control.image_size = 32", "[32, 32, 3], expected [64, 64, 3]"),
     "longer_than_an_episode": line(
         "build_slac.sequence_length = 501", "sequence_length: 501", "expected at most 500", "finger_spin"
@@ -164,10 +163,9 @@ CASES = {
     "nothing_to_freeze": line("train_eval.freeze_initialized = True", "freeze_initialized: True, expected False"),
     # By hand
     "binding_of_what_is_not_in_use": binding(
-        "build_sac_state.gamma = 0.9", "no effect", "add the --gin_file that uses it"
+        "build_sac.gamma = 0.9", "no effect", "add the --gin_file that uses it"
     )._replace(
-        arguments=[*TASK, "--gin_bindings=import slac_tf.agents.sac.builder"]
-        + ["--gin_bindings=build_sac_state.gamma = 0.9"]
+        arguments=[*TASK, "--gin_bindings=import slac_tf.agents.sac.builder"] + ["--gin_bindings=build_sac.gamma = 0.9"]
     ),
     "misspelt_macro": binding("RENDER_QUALTIY = 'fast'", "no effect", "nothing uses", "expected RENDER_QUALITY"),
     "unquoted_text_by_hand": binding("load_dm_control.domain_name = finger", "begins with finger", "text needs quotes"),
