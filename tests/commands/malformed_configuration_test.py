@@ -157,9 +157,7 @@ CASES = {
     ),
     "replay_of_no_batch": line("ReplaySettings.capacity = 3", "capacity: 3", "expected at least batch_size 4"),
     "too_much_memory": line("ReplaySettings.capacity = 1000000000", "capacity: 1000000000", "GiB", "at most"),
-    "model_of_no_run": line(
-        "InitialModel.root_dir = 'logs'", "InitialModel.root_dir: logs", "expected the directory"
-    ),
+    "model_of_no_run": line("InitialModel.root_dir = 'logs'", "InitialModel.root_dir: logs", "expected the directory"),
     "nothing_to_freeze": line("InitialModel.freeze = True", "InitialModel.freeze: True, expected False"),
     # By hand
     "binding_of_what_is_not_in_use": binding(

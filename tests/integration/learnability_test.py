@@ -7,7 +7,6 @@ import in_process
 import point_task  # noqa: F401  registers load_point
 import pytest
 
-from slac_tf.agents.sac import agent as sac_agent
 from slac_tf.config import configuration
 from slac_tf.losses import dpg, mpo, sac
 
@@ -38,15 +37,13 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "sac_state": Case(
-        2000, ("build_sac_state.critic_learning_rate = 1e-3", "build_sac_state.actor_learning_rate = 1e-3")
-    ),
+    "sac_state": Case(2000, ("build_sac.critic_learning_rate = 1e-3", "build_sac.actor_learning_rate = 1e-3")),
     "sac_pixels": Case(
         2000,
         (
-            "build_sac_pixels.critic_learning_rate = 1e-3",
-            "build_sac_pixels.actor_learning_rate = 1e-3",
-            "build_sac_pixels.initial_alpha = 0.1",
+            "build_sac.critic_learning_rate = 1e-3",
+            "build_sac.actor_learning_rate = 1e-3",
+            "build_sac.initial_alpha = 0.1",
             "FrameFeatures.length = 1",
         ),
     ),
@@ -91,10 +88,7 @@ def run(name: str, agent_steps: int, root: pathlib.Path) -> float:
 
 def turn_around(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes an agent prefer what its critic thinks worst."""
-    if name == "sac_state":
-        right = sac_agent.StateSacAgent.actor_loss
-        monkeypatch.setattr(sac_agent.StateSacAgent, "actor_loss", lambda *args, **kwargs: -right(*args, **kwargs))
-    elif name == "sac_pixels":
+    if name.startswith("sac"):
         right_loss = sac.actor_loss
         monkeypatch.setattr(
             sac, "actor_loss", lambda qs, log_prob, alpha: right_loss([-q for q in qs], log_prob, alpha)

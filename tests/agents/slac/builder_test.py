@@ -7,59 +7,12 @@ import tensorflow as tf
 from slac_tf.agents.slac import builder
 
 
-@pytest.fixture(scope="module")
-def built():
-    return fakes.build_agent(sequence_length=3)
-
-
-def test_what_the_training_loop_reads(built):
-    assert built.sequence_length == 3
-    assert built.batch_size == fakes.BATCH_SIZE
+def test_what_is_slacs_own():
+    built = fakes.build_agent()
     assert built.pretraining.batch_size == fakes.MODEL_BATCH_SIZE
     assert int(built.pretraining.step) == 0
-    assert sorted(built.policies) == ["greedy", "stochastic"]
-    assert built.agent.train_sequence_length == 4
-    assert built.agent.collect_data_spec.observation["pixels"].shape == (64, 64, 3)
-    assert built.agent.collect_data_spec.policy_info == ()
-
-
-def test_policies_are_what_they_are_called(built):
-    time_step = tf.nest.map_structure(lambda spec: tf.zeros([1, *spec.shape], spec.dtype), fakes.specs()[0])
-
-    def actions(policy):
-        state = policy.get_initial_state(1)
-        return [policy.action(time_step, state).action.numpy() for _ in range(2)]
-
-    greedy, stochastic = (actions(built.policies[name]) for name in ("greedy", "stochastic"))
-    np.testing.assert_array_equal(*greedy)
-    assert np.any(stochastic[0] != stochastic[1])
-    np.testing.assert_allclose(greedy, actions(built.agent.policy), atol=1e-6)
-    collect = actions(built.agent.collect_policy)
-    assert np.any(collect[0] != collect[1])
-    # The encoder is trained while the collect policy acts: its state holds frames, not their features.
-    assert "frames" in built.agent.collect_policy.policy_state_spec
-    assert "features" in built.policies["greedy"].policy_state_spec
-
-
-def test_targets_start_as_exact_copies(built):
-    critics, targets = built.agent._critics, built.agent._target_critics
-    first, second = critics
-    assert any(np.any(a.numpy() != b.numpy()) for a, b in zip(first.variables, second.variables))
-    for critic, target in zip(critics, targets):
-        assert len(critic.variables) == len(target.variables) == 4
-        for a, b in zip(critic.variables, target.variables):
-            assert a is not b
-            np.testing.assert_array_equal(a, b)
-
-
-def test_default_target_entropy_is_minus_the_number_of_actions(built):
-    assert built.agent._target_entropy == -fakes.ACTION_SIZE
-    assert fakes.build_agent(target_entropy=-7.5).agent._target_entropy == -7.5
-
-
-def test_initial_alpha():
-    agent = fakes.build_agent(initial_alpha=0.25).agent
-    assert float(tf.exp(agent._log_alpha)) == pytest.approx(0.25)
+    # Weights are frozen where these act: they can keep features instead of frames.
+    assert all("features" in policy.policy_state_spec for policy in built.policies.values())
 
 
 @pytest.mark.parametrize(("history_length", "expected"), [(None, 3), (1, 1), (2, 2)])
@@ -68,27 +21,24 @@ def test_history_length(history_length, expected):
     assert agent.collect_policy.policy_state_spec["frames"].shape == (expected, 64, 64, 3)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"history_length": 3}, "build_slac.history_length: 3, expected 1 to sequence_length 2"),
-        ({"history_length": 0}, "build_slac.history_length: 0, expected an integer of at least 1"),
-        ({"model_batch_size": 5}, "build_slac.model_batch_size: 5, expected 1 to batch_size 4"),
-        ({"model_batch_size": 0}, "build_slac.model_batch_size: 0, expected an integer of at least 1"),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        fakes.build_agent(**settings)
+def test_a_history_of_the_whole_window():
+    """Eq. (10) and (11) as written: the actor sees tau + 1 frames at step tau + 1."""
+    length = fakes.SEQUENCE_LENGTH + 1
+    with pytest.raises(ValueError, match=r"^build_slac\.history_length: 3, expected 1 to sequence_length 2\n"):
+        fakes.build_agent(history_length=length)
+    with pytest.raises(ValueError, match=r"^build_slac\.history_length: 4, expected 1 to sequence_length \+ 1 = 3\n"):
+        fakes.build_agent(history_length=length + 1, actor_loss_on_next_step=True)
 
-
-def test_an_environment_without_pixels_is_refused():
-    time_step_spec, action_spec = fakes.specs()
-    time_step_spec = time_step_spec._replace(observation={"state": tf.TensorSpec([3], tf.float32)})
-    with pytest.raises(ValueError, match=r"observation holds \['state'\], expected 'pixels'"):
-        builder.build_slac(
-            time_step_spec, action_spec, tf.Variable(0, dtype=tf.int64), latent_model=fakes.TwoLayerModel
-        )
+    built = fakes.build_agent(history_length=length, actor_loss_on_next_step=True)
+    before = [v.numpy() for v in built.agent._actor.variables]
+    info = built.agent.train(fakes.experience())
+    assert np.isfinite(info.loss) and int(info.extra["skipped_steps"]) == 0
+    assert any(np.any(a != b) for a, b in zip(built.agent._actor.variables, before))
+    time_step = tf.nest.map_structure(lambda spec: tf.ones([1, *spec.shape], spec.dtype), fakes.specs()[0])
+    for policy in (*built.policies.values(), built.agent.collect_policy):
+        state = policy.get_initial_state(1)
+        assert tf.nest.flatten(state)[0].shape[1] in (length, length - 1)  # frames or features, actions
+        assert policy.action(time_step, state).action.shape == (1, fakes.ACTION_SIZE)
 
 
 def test_the_latent_model_must_be_chosen():
