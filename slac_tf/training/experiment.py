@@ -82,16 +82,17 @@ class Experiment(NamedTuple):
 
 
 @gin.configurable
+@checks.checked
 def train_eval(
     root_dir: pathlib.Path,
     seed: int,
     config: str = "",
     settings: Optional[settings_lib.Settings] = None,
     *,
-    load_environment: Callable[..., task_environment.TaskEnvironment] = gin.REQUIRED,
-    build_agent: Callable[..., types.BuiltAgent] = gin.REQUIRED,
-    driver: Callable[..., rollout_driver.RolloutDriver] = rollout_driver.RolloutDriver,
-    xla: bool = False,
+    load_environment: checks.Reference[task_environment.TaskEnvironment] = gin.REQUIRED,
+    build_agent: checks.Reference[types.BuiltAgent] = gin.REQUIRED,
+    driver: checks.Reference[rollout_driver.RolloutDriver] = rollout_driver.RolloutDriver,
+    xla: checks.Boolean = False,
 ) -> Plan:
     """Builds a run, or the one in `root_dir` that was stopped; writes nothing.
 
@@ -114,8 +115,6 @@ def train_eval(
         ValueError: If settings do not fit, or all checkpoints are damaged.
     """
     settings = settings_lib.bound() if settings is None else settings
-    checks.references("train_eval", load_environment=load_environment, build_agent=build_agent, driver=driver)
-    checks.booleans("train_eval", xla=xla)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     if xla:

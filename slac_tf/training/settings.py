@@ -1,7 +1,8 @@
 """Settings of a run, one class for each subject; gin binds them, and each refuses what it cannot be."""
 
 import dataclasses
-from typing import Any, Callable, NamedTuple, Optional, Set
+import typing
+from typing import Annotated, Any, NamedTuple, Optional, Set
 
 import gin
 
@@ -11,17 +12,18 @@ from slac_tf.rollouts import episodes
 from slac_tf.utils import checks
 
 
-def _setting(default: Any, check: Callable[..., None], *, may_change: bool = False) -> Any:
-    """A field with its rule: a run may be resumed with another value only where `may_change` says so."""
-    return dataclasses.field(default=default, metadata={"check": check, "may_change": may_change})
+def _may_change(default: Any) -> Any:
+    """A field that a run may be resumed with another value of: it does not become another run by it."""
+    return dataclasses.field(default=default, metadata={"may_change": True})
 
 
 class _Checked:
-    """Looks at each field when it is made."""
+    """Looks at each field when it is made: the check stands in the field's annotation."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            field.metadata["check"](type(self).__name__, **{field.name: getattr(self, field.name)})
+        for name, hint in typing.get_type_hints(type(self), include_extras=True).items():
+            for check in getattr(hint, "__metadata__", ()):
+                check(type(self).__name__, **{name: getattr(self, name)})
 
 
 @gin.configurable
@@ -36,10 +38,10 @@ class Schedule(_Checked):
         updates_per_agent_step: Train steps for each agent step after that; may be a fraction.
     """
 
-    num_env_steps: int = _setting(gin.REQUIRED, checks.counts, may_change=True)
-    initial_collect_agent_steps: int = _setting(10_000, checks.counts)
-    num_pretrain_steps: int = _setting(100_000, checks.whole_numbers)
-    updates_per_agent_step: float = _setting(1, checks.not_negative)
+    num_env_steps: checks.Count = _may_change(gin.REQUIRED)
+    initial_collect_agent_steps: checks.Count = 10_000
+    num_pretrain_steps: checks.WholeNumber = 100_000
+    updates_per_agent_step: checks.NotNegative = 1
 
 
 @gin.configurable
@@ -53,8 +55,8 @@ class ReplaySettings(_Checked):
             SECURITY.md.
     """
 
-    capacity: int = _setting(100_000, checks.counts)
-    reachable_from_network: bool = _setting(False, checks.booleans, may_change=True)
+    capacity: checks.Count = 100_000
+    reachable_from_network: checks.Boolean = _may_change(False)
 
 
 @gin.configurable
@@ -70,10 +72,10 @@ class EvaluationSettings(_Checked):
         keep_exports: Exported policies to keep, the newest.
     """
 
-    interval_env_steps: int = _setting(10_000, checks.counts)
-    num_episodes: int = _setting(10, checks.counts)
-    max_episode_agent_steps: int = _setting(episodes.MAX_AGENT_STEPS, checks.counts, may_change=True)
-    keep_exports: int = _setting(3, checks.whole_numbers)
+    interval_env_steps: checks.Count = 10_000
+    num_episodes: checks.Count = 10
+    max_episode_agent_steps: checks.Count = _may_change(episodes.MAX_AGENT_STEPS)
+    keep_exports: checks.WholeNumber = 3
 
 
 @gin.configurable
@@ -87,9 +89,9 @@ class Intervals(_Checked):
         summary_train_steps: Train steps between scalars in TensorBoard and lines in metrics.jsonl.
     """
 
-    checkpoint_seconds: float = _setting(600, checks.positive, may_change=True)
-    log_seconds: float = _setting(30, checks.not_negative, may_change=True)
-    summary_train_steps: int = _setting(100, checks.counts)
+    checkpoint_seconds: checks.Positive = _may_change(600)
+    log_seconds: checks.NotNegative = _may_change(30)
+    summary_train_steps: checks.Count = 100
 
 
 def _check_root_dir(where: str, root_dir: Optional[str]) -> None:
@@ -110,9 +112,9 @@ class InitialModel(_Checked):
         freeze: Whether what is taken stays as it is.
     """
 
-    root_dir: Optional[str] = _setting(None, _check_root_dir)
-    encoder_only: bool = _setting(False, checks.booleans)
-    freeze: bool = _setting(False, checks.booleans)
+    root_dir: Annotated[Optional[str], _check_root_dir] = None
+    encoder_only: checks.Boolean = False
+    freeze: checks.Boolean = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,13 +149,13 @@ def bound() -> Settings:
 
 
 def may_change() -> Set[str]:
-    """Settings that a run may be resumed with another value of: it does not become another run by them.
+    """Settings that a run may be resumed with another value of.
 
     Returns:
         `Class.field` of each.
     """
     classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel)
-    return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata["may_change"]}
+    return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata.get("may_change")}
 
 
 def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_environment.TaskEnvironment) -> None:

@@ -1,142 +1,17 @@
-"""Checks of settings: each refusal names the setting, its value and what was expected."""
+"""Checks of settings: each refusal names the setting, its value and what was expected.
 
+A check is called with settings, or stands beside an argument as its annotation, `batch_size: checks.Count`, of a
+function that is `checked`.
+"""
+
+import functools
+import inspect
 import math
-from typing import Any, Callable, Sequence
+import typing
+from typing import Annotated, Any, Callable, Sequence, TypeVar
 
-
-def counts(where: str, **values: int) -> None:
-    """Refuses what is no count.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is not an integer of at least 1; the message names it.
-    """
-    for name, value in values.items():
-        if not _is_count(value):
-            raise ValueError(f"{where}.{name}: {value!r}, expected an integer of at least 1")
-
-
-def whole_numbers(where: str, **values: int) -> None:
-    """Refuses what is no integer of at least 0.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is not; the message names it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"{where}.{name}: {value!r}, expected an integer of at least 0")
-
-
-def sizes(where: str, **values: Sequence[int]) -> None:
-    """Refuses what are no sizes of layers.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name; an empty one is fine.
-
-    Raises:
-        ValueError: If one is not a tuple or list of integers of at least 1; the message names it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, (tuple, list)) or not all(_is_count(size) for size in value):
-            raise ValueError(f"{where}.{name}: {value!r}, expected integers of at least 1 such as (256, 256)")
-
-
-def fractions(where: str, **values: float) -> None:
-    """Refuses what is no number from 0 to 1.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is not; the message names it.
-    """
-    for name, value in values.items():
-        if not _is_number(value) or not 0 <= value <= 1:
-            raise ValueError(f"{where}.{name}: {value!r}, expected a number from 0 to 1")
-
-
-def not_negative(where: str, **values: float) -> None:
-    """Refuses what is no number of at least 0.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is not; the message names it.
-    """
-    for name, value in values.items():
-        if not _is_number(value) or value < 0:
-            raise ValueError(f"{where}.{name}: {value!r}, expected a number of at least 0")
-
-
-def positive(where: str, **values: float) -> None:
-    """Refuses what is no number above 0.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is not; the message names it.
-    """
-    for name, value in values.items():
-        if not _is_number(value) or value <= 0:
-            raise ValueError(f"{where}.{name}: {value!r}, expected a number above 0")
-
-
-def numbers(where: str, **values: float) -> None:
-    """Refuses what is no finite number.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is none; the message names it.
-    """
-    for name, value in values.items():
-        if not _is_number(value):
-            raise ValueError(f"{where}.{name}: {value!r}, expected a number")
-
-
-def booleans(where: str, **values: bool) -> None:
-    """Refuses what is neither True nor False.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one is neither; the message names it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            raise ValueError(f"{where}.{name}: {value!r}, expected True or False")
-
-
-def references(where: str, **values: Callable[..., Any]) -> None:
-    """Refuses what cannot be called.
-
-    Args:
-        where: The configurable that the settings belong to.
-        **values: Settings by name.
-
-    Raises:
-        ValueError: If one cannot be called; the message names it.
-    """
-    for name, value in values.items():
-        if not callable(value):
-            raise ValueError(f"{where}.{name}: {value!r}, expected a reference: @ and a name, without quotes")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Made = TypeVar("_Made")
 
 
 def _is_number(value: Any) -> bool:
@@ -145,3 +20,69 @@ def _is_number(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _check(fits: Callable[[Any], bool], expected: str) -> Callable[..., None]:
+    """Makes a check: `check("build_x", batch_size=0)` raises ValueError where the value of a setting does not fit."""
+
+    def check(where: str, **values: Any) -> None:
+        for name, value in values.items():
+            if not fits(value):
+                raise ValueError(f"{where}.{name}: {value!r}, expected {expected}")
+
+    return check
+
+
+counts = _check(_is_count, "an integer of at least 1")
+whole_numbers = _check(lambda value: type(value) is int and value >= 0, "an integer of at least 0")
+sizes = _check(
+    lambda value: isinstance(value, (tuple, list)) and all(_is_count(size) for size in value),
+    "integers of at least 1 such as (256, 256)",
+)
+fractions = _check(lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
+not_negative = _check(lambda value: _is_number(value) and value >= 0, "a number of at least 0")
+positive = _check(lambda value: _is_number(value) and value > 0, "a number above 0")
+numbers = _check(_is_number, "a number")
+booleans = _check(lambda value: isinstance(value, bool), "True or False")
+references = _check(callable, "a reference: @ and a name, without quotes")
+
+Count = Annotated[int, counts]
+WholeNumber = Annotated[int, whole_numbers]
+Sizes = Annotated[Sequence[int], sizes]
+Fraction = Annotated[float, fractions]
+NotNegative = Annotated[float, not_negative]
+Positive = Annotated[float, positive]
+Number = Annotated[float, numbers]
+Boolean = Annotated[bool, booleans]
+Reference = Annotated[Callable[..., _Made], references]
+
+
+def checked(function: _Function) -> _Function:
+    """Lets a function be called only with arguments that pass the checks in their annotations.
+
+    Args:
+        function: Its annotations may be `Count` and the like, or one of them in `Optional`.
+
+    Returns:
+        The function, which raises ValueError where an argument does not fit; the message names function and argument.
+    """
+    signature = inspect.signature(function)
+    rules = {}
+    for name, parameter in signature.parameters.items():
+        # An Optional's arguments are what it is made of.
+        for each in (parameter.annotation, *typing.get_args(parameter.annotation)):
+            for check in getattr(each, "__metadata__", ()):
+                rules[name] = check, each is not parameter.annotation
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        for name, (check, is_optional) in rules.items():
+            value = bound.arguments[name]
+            if not (is_optional and value is None):
+                check(function.__name__, **{name: value})
+        return function(*args, **kwargs)
+
+    vars(call)["__signature__"] = signature  # which gin reads
+    return typing.cast(_Function, call)

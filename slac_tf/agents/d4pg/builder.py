@@ -1,6 +1,6 @@
 """D4PG from its settings."""
 
-from typing import Callable, Optional, Sequence
+from typing import Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -16,28 +16,29 @@ from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
+@checks.checked
 def build_d4pg(
     time_step_spec: ts.TimeStep,
     action_spec: tf_types.NestedTensorSpec,
     train_step_counter: tf.Variable,
     *,
-    representation: Callable[[], representations.Representation] = representations.StackedFrames,
-    pixel_layer_size: int = 50,
-    batch_size: int = 256,
-    actor_hidden_sizes: Sequence[int] = (256, 256, 256),
-    critic_hidden_sizes: Sequence[int] = (512, 512, 256),
-    critic_learning_rate: float = 1e-4,
-    actor_learning_rate: float = 1e-4,
-    clip_norm: float = 40.0,
-    num_atoms: int = 101,
-    min_value: float = -100.0,
-    max_value: float = 400.0,
-    num_steps: int = 5,
-    gamma: float = 0.99,
-    target_update_period: int = 100,
+    representation: checks.Reference[representations.Representation] = representations.StackedFrames,
+    pixel_layer_size: checks.Count = 50,
+    batch_size: checks.Count = 256,
+    actor_hidden_sizes: checks.Sizes = (256, 256, 256),
+    critic_hidden_sizes: checks.Sizes = (512, 512, 256),
+    critic_learning_rate: checks.NotNegative = 1e-4,
+    actor_learning_rate: checks.NotNegative = 1e-4,
+    clip_norm: checks.Positive = 40.0,
+    num_atoms: checks.Count = 101,
+    min_value: checks.Number = -100.0,
+    max_value: checks.Number = 400.0,
+    num_steps: checks.Count = 5,
+    gamma: checks.Fraction = 0.99,
+    target_update_period: checks.Count = 100,
     exploration_scales: Sequence[float] = (0.3,),
-    priority_exponent: Optional[float] = None,
-    importance_exponent: float = 0.4,
+    priority_exponent: Optional[checks.NotNegative] = None,
+    importance_exponent: checks.Fraction = 0.4,
 ) -> types.BuiltAgent:
     """Builds D4PG.
 
@@ -71,24 +72,6 @@ def build_d4pg(
         ValueError: If the observation holds neither, a setting is of another type or out of range, or the support
             or the scales are empty.
     """
-    checks.counts(
-        "build_d4pg",
-        batch_size=batch_size,
-        pixel_layer_size=pixel_layer_size,
-        num_atoms=num_atoms,
-        num_steps=num_steps,
-        target_update_period=target_update_period,
-    )
-    checks.references("build_d4pg", representation=representation)
-    checks.sizes("build_d4pg", actor_hidden_sizes=actor_hidden_sizes, critic_hidden_sizes=critic_hidden_sizes)
-    checks.not_negative(
-        "build_d4pg", critic_learning_rate=critic_learning_rate, actor_learning_rate=actor_learning_rate
-    )
-    checks.positive("build_d4pg", clip_norm=clip_norm)
-    checks.fractions("build_d4pg", gamma=gamma, importance_exponent=importance_exponent)
-    if priority_exponent is not None:
-        checks.not_negative("build_d4pg", priority_exponent=priority_exponent)
-    checks.numbers("build_d4pg", min_value=min_value, max_value=max_value)
     if num_atoms < 2:
         raise ValueError(f"build_d4pg.num_atoms: {num_atoms}, expected at least 2")
     if not min_value < max_value:
@@ -100,16 +83,15 @@ def build_d4pg(
     for scale in exploration_scales:
         checks.not_negative("build_d4pg", exploration_scales=scale)
     support = tf.linspace(float(min_value), float(max_value), num_atoms)
+    action_size = action_spec.shape.num_elements()
 
     def make() -> networks.D4pgNetworks:
         seen = representations.represent(time_step_spec.observation, representation)
         first = (pixel_layer_size,) if seen.observation == "pixels" else ()
-        return networks.make_networks(
+        return networks.D4pgNetworks(
             seen,
-            action_spec.shape.num_elements(),
-            (*first, *actor_hidden_sizes),
-            (*first, *critic_hidden_sizes),
-            support,
+            networks.CategoricalCritic(seen.size, action_size, (*first, *critic_hidden_sizes), support),
+            networks.DeterministicActor(seen.size, action_size, (*first, *actor_hidden_sizes)),
         )
 
     nets = make()

@@ -96,29 +96,3 @@ class D4pgNetworks(NamedTuple):
     def variables(self) -> Sequence[tf.Variable]:
         """All of them."""
         return [v for module in self for v in module.variables]
-
-
-def make_networks(
-    representation: representations.Representation,
-    action_size: int,
-    actor_hidden_sizes: Sequence[int],
-    critic_hidden_sizes: Sequence[int],
-    support: tf.Tensor,
-) -> D4pgNetworks:
-    """Makes critic and actor for a representation.
-
-    Args:
-        representation: The representation.
-        action_size: A.
-        actor_hidden_sizes: Hidden layers of the actor.
-        critic_hidden_sizes: Hidden layers of the critic.
-        support: The critic's atoms, `[K] float32`.
-
-    Returns:
-        The networks.
-    """
-    return D4pgNetworks(
-        representation,
-        CategoricalCritic(representation.size, action_size, critic_hidden_sizes, support),
-        DeterministicActor(representation.size, action_size, actor_hidden_sizes),
-    )

@@ -1,7 +1,5 @@
 """MPO from its settings."""
 
-from typing import Callable, Sequence
-
 import gin
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
@@ -16,27 +14,28 @@ from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
+@checks.checked
 def build_mpo(
     time_step_spec: ts.TimeStep,
     action_spec: tf_types.NestedTensorSpec,
     train_step_counter: tf.Variable,
     *,
-    representation: Callable[[], representations.Representation] = representations.StackedFrames,
-    pixel_layer_size: int = 50,
-    batch_size: int = 256,
-    actor_hidden_sizes: Sequence[int] = (256, 256, 256),
-    critic_hidden_sizes: Sequence[int] = (512, 512, 256),
-    critic_learning_rate: float = 1e-4,
-    actor_learning_rate: float = 1e-4,
-    dual_learning_rate: float = 1e-2,
-    clip_norm: float = 40.0,
-    num_samples: int = 20,
-    num_steps: int = 5,
-    epsilon: float = 0.1,
-    epsilon_mean: float = 1e-3,
-    epsilon_std: float = 1e-6,
-    gamma: float = 0.99,
-    target_update_period: int = 100,
+    representation: checks.Reference[representations.Representation] = representations.StackedFrames,
+    pixel_layer_size: checks.Count = 50,
+    batch_size: checks.Count = 256,
+    actor_hidden_sizes: checks.Sizes = (256, 256, 256),
+    critic_hidden_sizes: checks.Sizes = (512, 512, 256),
+    critic_learning_rate: checks.NotNegative = 1e-4,
+    actor_learning_rate: checks.NotNegative = 1e-4,
+    dual_learning_rate: checks.NotNegative = 1e-2,
+    clip_norm: checks.Positive = 40.0,
+    num_samples: checks.Count = 20,
+    num_steps: checks.Count = 5,
+    epsilon: checks.Positive = 0.1,
+    epsilon_mean: checks.Positive = 1e-3,
+    epsilon_std: checks.Positive = 1e-6,
+    gamma: checks.Fraction = 0.99,
+    target_update_period: checks.Count = 100,
 ) -> types.BuiltAgent:
     """Builds MPO.
 
@@ -67,32 +66,15 @@ def build_mpo(
     Raises:
         ValueError: If the observation holds neither, or a setting is of another type or out of range.
     """
-    checks.counts(
-        "build_mpo",
-        batch_size=batch_size,
-        pixel_layer_size=pixel_layer_size,
-        num_samples=num_samples,
-        num_steps=num_steps,
-        target_update_period=target_update_period,
-    )
-    checks.references("build_mpo", representation=representation)
-    checks.sizes("build_mpo", actor_hidden_sizes=actor_hidden_sizes, critic_hidden_sizes=critic_hidden_sizes)
-    checks.not_negative(
-        "build_mpo",
-        critic_learning_rate=critic_learning_rate,
-        actor_learning_rate=actor_learning_rate,
-        dual_learning_rate=dual_learning_rate,
-    )
-    checks.positive(
-        "build_mpo", clip_norm=clip_norm, epsilon=epsilon, epsilon_mean=epsilon_mean, epsilon_std=epsilon_std
-    )
-    checks.fractions("build_mpo", gamma=gamma)
+    action_size = action_spec.shape.num_elements()
 
     def make() -> networks.MpoNetworks:
         seen = representations.represent(time_step_spec.observation, representation)
         first = (pixel_layer_size,) if seen.observation == "pixels" else ()
-        return networks.make_networks(
-            seen, action_spec.shape.num_elements(), (*first, *actor_hidden_sizes), (*first, *critic_hidden_sizes)
+        return networks.MpoNetworks(
+            seen,
+            networks.ClippedActionCritic(seen.size, action_size, (*first, *critic_hidden_sizes)),
+            networks.GaussianActor(seen.size, action_size, (*first, *actor_hidden_sizes)),
         )
 
     nets = make()

@@ -102,27 +102,3 @@ class MpoNetworks(NamedTuple):
     def variables(self) -> Sequence[tf.Variable]:
         """All of them."""
         return [v for module in self for v in module.variables]
-
-
-def make_networks(
-    representation: representations.Representation,
-    action_size: int,
-    actor_hidden_sizes: Sequence[int],
-    critic_hidden_sizes: Sequence[int],
-) -> MpoNetworks:
-    """Makes critic and actor for a representation.
-
-    Args:
-        representation: The representation.
-        action_size: A.
-        actor_hidden_sizes: Hidden layers of the actor.
-        critic_hidden_sizes: Hidden layers of the critic.
-
-    Returns:
-        The networks.
-    """
-    return MpoNetworks(
-        representation,
-        ClippedActionCritic(representation.size, action_size, critic_hidden_sizes),
-        GaussianActor(representation.size, action_size, actor_hidden_sizes),
-    )

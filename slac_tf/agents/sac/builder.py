@@ -1,6 +1,6 @@
 """Soft actor-critic from its settings."""
 
-from typing import Callable, Optional, Sequence
+from typing import Optional
 
 import gin
 import tensorflow as tf
@@ -16,21 +16,22 @@ from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
+@checks.checked
 def build_sac(
     time_step_spec: ts.TimeStep,
     action_spec: tf_types.NestedTensorSpec,
     train_step_counter: tf.Variable,
     *,
-    representation: Callable[[], representations.Representation] = representations.FrameFeatures,
-    batch_size: int = 256,
-    hidden_sizes: Sequence[int] = (256, 256),
-    critic_learning_rate: float = 3e-4,
-    actor_learning_rate: float = 3e-4,
-    alpha_learning_rate: float = 3e-4,
-    gamma: float = 0.99,
-    target_update_tau: float = 0.005,
-    initial_alpha: float = 1.0,
-    target_entropy: Optional[float] = None,
+    representation: checks.Reference[representations.Representation] = representations.FrameFeatures,
+    batch_size: checks.Count = 256,
+    hidden_sizes: checks.Sizes = (256, 256),
+    critic_learning_rate: checks.NotNegative = 3e-4,
+    actor_learning_rate: checks.NotNegative = 3e-4,
+    alpha_learning_rate: checks.NotNegative = 3e-4,
+    gamma: checks.Fraction = 0.99,
+    target_update_tau: checks.Fraction = 0.005,
+    initial_alpha: checks.Positive = 1.0,
+    target_entropy: Optional[checks.Number] = None,
 ) -> types.BuiltAgent:
     """Builds SAC on features of the last frames, or on the state.
 
@@ -55,19 +56,6 @@ def build_sac(
     Raises:
         ValueError: If the observation holds neither, or a setting is of another type or out of range.
     """
-    checks.references("build_sac", representation=representation)
-    checks.counts("build_sac", batch_size=batch_size)
-    checks.sizes("build_sac", hidden_sizes=hidden_sizes)
-    checks.not_negative(
-        "build_sac",
-        critic_learning_rate=critic_learning_rate,
-        actor_learning_rate=actor_learning_rate,
-        alpha_learning_rate=alpha_learning_rate,
-    )
-    checks.fractions("build_sac", gamma=gamma, target_update_tau=target_update_tau)
-    checks.positive("build_sac", initial_alpha=initial_alpha)
-    if target_entropy is not None:
-        checks.numbers("build_sac", target_entropy=target_entropy)
     action_size = action_spec.shape.num_elements()
     seen = representations.represent(time_step_spec.observation, representation)
     nets = networks.make_networks(seen, action_size, hidden_sizes)

@@ -1,6 +1,6 @@
 """SLAC from its settings."""
 
-from typing import Callable, Optional, Sequence
+from typing import Optional
 
 import gin
 import tensorflow as tf
@@ -17,28 +17,29 @@ from slac_tf.utils import checks, optimizers
 
 
 @gin.configurable
+@checks.checked
 def build_slac(
     time_step_spec: ts.TimeStep,
     action_spec: tf_types.NestedTensorSpec,
     train_step_counter: tf.Variable,
     *,
-    latent_model: Callable[..., base.LatentModel] = gin.REQUIRED,
-    sequence_length: int = 8,
-    history_length: Optional[int] = None,
-    batch_size: int = 256,
-    model_batch_size: int = 32,
-    hidden_sizes: Sequence[int] = (256, 256),
-    model_learning_rate: float = 1e-4,
-    model_clip_norm: Optional[float] = None,
-    critic_learning_rate: float = 3e-4,
-    actor_learning_rate: float = 3e-4,
-    alpha_learning_rate: float = 3e-4,
-    decoder_variance: float = 0.1,
-    gamma: float = 0.99,
-    target_update_tau: float = 0.005,
-    initial_alpha: float = 1.0,
-    target_entropy: Optional[float] = None,
-    actor_loss_on_next_step: bool = False,
+    latent_model: checks.Reference[base.LatentModel] = gin.REQUIRED,
+    sequence_length: checks.Count = 8,
+    history_length: Optional[checks.Count] = None,
+    batch_size: checks.Count = 256,
+    model_batch_size: checks.Count = 32,
+    hidden_sizes: checks.Sizes = (256, 256),
+    model_learning_rate: checks.NotNegative = 1e-4,
+    model_clip_norm: Optional[checks.Positive] = None,
+    critic_learning_rate: checks.NotNegative = 3e-4,
+    actor_learning_rate: checks.NotNegative = 3e-4,
+    alpha_learning_rate: checks.NotNegative = 3e-4,
+    decoder_variance: checks.Positive = 0.1,
+    gamma: checks.Fraction = 0.99,
+    target_update_tau: checks.Fraction = 0.005,
+    initial_alpha: checks.Positive = 1.0,
+    target_entropy: Optional[checks.Number] = None,
+    actor_loss_on_next_step: checks.Boolean = False,
 ) -> types.BuiltAgent:
     """Builds the agent (Appendices B and C).
 
@@ -72,25 +73,6 @@ def build_slac(
         ValueError: If the observation has no `'pixels'`, a setting is of another type or out of range, or sizes do not
             fit each other.
     """
-    checks.references("build_slac", latent_model=latent_model)
-    checks.counts(
-        "build_slac", sequence_length=sequence_length, batch_size=batch_size, model_batch_size=model_batch_size
-    )
-    checks.sizes("build_slac", hidden_sizes=hidden_sizes)
-    checks.not_negative(
-        "build_slac",
-        model_learning_rate=model_learning_rate,
-        critic_learning_rate=critic_learning_rate,
-        actor_learning_rate=actor_learning_rate,
-        alpha_learning_rate=alpha_learning_rate,
-    )
-    checks.fractions("build_slac", gamma=gamma, target_update_tau=target_update_tau)
-    checks.positive("build_slac", decoder_variance=decoder_variance, initial_alpha=initial_alpha)
-    if model_clip_norm is not None:
-        checks.positive("build_slac", model_clip_norm=model_clip_norm)
-    if target_entropy is not None:
-        checks.numbers("build_slac", target_entropy=target_entropy)
-    checks.booleans("build_slac", actor_loss_on_next_step=actor_loss_on_next_step)
     if "pixels" not in time_step_spec.observation:
         raise ValueError(
             f"build_slac: observation holds {sorted(time_step_spec.observation)}, expected 'pixels': "
@@ -102,7 +84,6 @@ def build_slac(
             f"build_slac: frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64"
         )
     history_length = sequence_length if history_length is None else history_length
-    checks.counts("build_slac", history_length=history_length)
     longest = sequence_length + 1 if actor_loss_on_next_step else sequence_length
     if history_length > longest:
         which = "sequence_length + 1 =" if actor_loss_on_next_step else "sequence_length"

@@ -12,7 +12,8 @@ SUPPORT = tf.linspace(-2.0, 2.0, 5)
 @pytest.fixture(scope="module")
 def nets():
     state = representations.State(tf.TensorSpec([3], tf.float32))
-    return networks.make_networks(state, ACTION_SIZE, (8, 6), (8, 6), SUPPORT)
+    critic = networks.CategoricalCritic(3, ACTION_SIZE, (8, 6), SUPPORT)
+    return networks.D4pgNetworks(state, critic, networks.DeterministicActor(3, ACTION_SIZE, (8, 6)))
 
 
 def test_shapes(nets):

@@ -10,11 +10,15 @@ STATE_SIZE = 3
 ACTION_SIZE = 2
 
 
+def make(representation):
+    critic = networks.ClippedActionCritic(STATE_SIZE, ACTION_SIZE, (6, 7))
+    return networks.MpoNetworks(representation, critic, networks.GaussianActor(STATE_SIZE, ACTION_SIZE, (8,)))
+
+
 @pytest.fixture(scope="module")
 def made():
     tf.keras.utils.set_random_seed(0)
-    state = representations.State(tf.TensorSpec([STATE_SIZE], tf.float32))
-    return networks.make_networks(state, ACTION_SIZE, (8,), (6, 7))
+    return make(representations.State(tf.TensorSpec([STATE_SIZE], tf.float32)))
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +98,15 @@ def test_sizes(made):
 def test_variables_are_those_of_all_parts():
     tf.keras.utils.set_random_seed(0)
     part = tf.Module()
-    part.size, part.weight = 3, tf.Variable(1.0)
-    made = networks.make_networks(part, ACTION_SIZE, (8,), (8,))
+    part.weight = tf.Variable(1.0)
+    made = make(part)
     listed = [v.ref() for v in made.variables]
     assert len(listed) == len(set(listed)) == 1 + len(made.actor.variables) + len(made.critic.variables)
     assert part.weight.ref() in listed
 
 
 def test_networks_are_copied_by_the_order_of_their_variables(made, states):
-    others = networks.make_networks(made.representation, ACTION_SIZE, (8,), (6, 7))
+    others = make(made.representation)
     assert np.any(others.actor.mode(states) != made.actor.mode(states))
     assert len(others.variables) == len(made.variables)
     for source, target in zip(made.variables, others.variables):
