@@ -207,7 +207,7 @@ def use_replay(directory: str) -> None:
         kind = np.int32(min(step, 1))  # FIRST, MID, MID
         value = np.float32(step)
         replay.add(trajectory_lib.Trajectory(kind, {"state": value}, value, (), np.int32(1), value, value))
-    window = next(replay.sample_batches(1)).observation["state"].numpy()[0]
+    window = next(replay.sample(1)).experience.observation["state"].numpy()[0]
     if window[1] - window[0] != 1:
         raise ValueError(f"a window holds the steps {window}, expected two that follow each other")
     print(f"server up, {replay.size} sequences inserted, one sampled; dm-reverb {_version('dm-reverb')}", flush=True)
@@ -258,7 +258,7 @@ def replay_bytes(gin_file: str) -> Tuple[int, int]:
     from tf_agents.trajectories import trajectory as trajectory_lib
 
     from slac_tf.config import configuration
-    from slac_tf.replay import sequence_replay
+    from slac_tf.replay import memory
     from slac_tf.training import train_eval
 
     configuration.load([gin_file], [])
@@ -268,7 +268,7 @@ def replay_bytes(gin_file: str) -> Tuple[int, int]:
         capacity = inspect.signature(train_eval.train_eval).parameters["replay_capacity"].default
     frame = tf.TensorSpec([64, 64, 3], tf.uint8)
     spec = trajectory_lib.Trajectory((), {"pixels": frame}, (), (), (), (), ())
-    return capacity, sequence_replay.memory_estimate(spec, capacity)
+    return capacity, memory.memory_estimate(spec, capacity)
 
 
 def check_memory(gin_file: str) -> str:

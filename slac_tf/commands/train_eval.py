@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     import tensorflow as tf
 
     from slac_tf.config import configuration
-    from slac_tf.replay import listening, sequence_replay
+    from slac_tf.replay import errors, listening
     from slac_tf.runs import failures, run_dir, storage
     from slac_tf.training import train_eval
 
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         result = train_eval.train_eval(root_dir, _SEED.value, config, on_built)
     except (configuration.ConfigurationError, run_dir.RunDirectoryError, listening.ListeningError) as error:
         return command.fail(configuration.one_line(error))
-    except (failures.RunFailedError, storage.StorageError, sequence_replay.ReplayError) as error:
+    except (failures.RunFailedError, storage.StorageError, errors.ReplayError) as error:
         logging.error("%s", configuration.one_line(error))
         return 1
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:

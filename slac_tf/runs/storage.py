@@ -6,7 +6,7 @@ from typing import Iterator
 
 import tensorflow as tf
 
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import errors
 
 
 class StorageError(RuntimeError):
@@ -28,7 +28,7 @@ def writing(path: pathlib.Path) -> Iterator[None]:
     """
     try:
         yield
-    except (StorageError, sequence_replay.ReplayError):  # have their own line
+    except (StorageError, errors.ReplayError):  # have their own line
         raise
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error.strerror or error}") from error

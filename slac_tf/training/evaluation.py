@@ -250,7 +250,7 @@ class Evaluator:
         """The agent's pictures of sequences within one episode, `[T+1, H, W, 3] uint8`, or None."""
         if self._built.report is None:
             return None
-        batch = next(replay.sample_batches(16 * _REPORT_SEQUENCES))
+        batch = next(replay.sample(16 * _REPORT_SEQUENCES)).experience
         whole = ~tf.reduce_any(masks.is_first(batch.step_type)[:, 1:], axis=1)
         batch = tf.nest.map_structure(lambda x: tf.boolean_mask(x, whole)[:_REPORT_SEQUENCES], batch)
         if not batch.step_type.shape[0]:

@@ -131,8 +131,8 @@ class Run:
         pretraining, total = self._built.pretraining, self._settings.num_pretrain_steps
         if pretraining is None or self._stop or int(pretraining.step) >= total:
             return
-        batches = self._replay.sample_batches(pretraining.batch_size)
-        losses = (pretraining.train(self._failures.keep(batch)) for batch in batches)
+        batches = self._replay.sample(pretraining.batch_size)
+        losses = (pretraining.train(self._failures.keep(batch.experience)) for batch in batches)
         with self._progress("pretrain", total, int(pretraining.step), "model steps") as shown:
             while int(pretraining.step) < total and not self._stop:
                 values = self._failures.checked(losses, lambda: f"pretrain step {int(pretraining.step)}")
@@ -172,18 +172,13 @@ class Run:
 
     def _losses(self) -> Iterator[tf_agent.LossInfo]:
         """Makes a train step each time it is asked for one."""
-        built, prioritization = self._built, self._built.prioritization
-        if prioritization is None:
-            for experience in self._replay.sample_batches(built.batch_size):
-                yield built.agent.train(self._failures.keep(experience))
-            return
-        for batch in self._replay.sample_by_priority(built.batch_size, prioritization.importance_exponent):
-            self._failures.keep(batch)
-            loss_info = built.agent.train(batch.experience, batch.weights)
-            extra = dict(loss_info.extra)
-            priorities = extra.pop("priorities")
+        agent = self._built.agent
+        for batch in self._replay.sample(self._built.batch_size):
+            self._failures.keep(batch.experience if batch.weights is None else batch)
+            loss_info = agent.train(batch.experience, batch.weights)
+            extra = {name: value for name, value in loss_info.extra.items() if name != "priorities"}
             yield loss_info._replace(extra=extra)
-            self._replay.update_priorities(batch.keys, priorities.numpy())  # after the losses were checked
+            self._replay.update(batch, loss_info.extra)  # after the losses were checked
 
     def _train_step(self, losses: Iterator[tf_agent.LossInfo]) -> None:
         values = self._failures.checked(losses, self._where)

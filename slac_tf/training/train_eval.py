@@ -10,7 +10,7 @@ from tf_agents.specs import tensor_spec
 
 from slac_tf import types
 from slac_tf.environments import task_environment
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import memory, sequence_replay
 from slac_tf.runs import checkpoints, failures, metrics, resources, run_dir, storage
 from slac_tf.training import evaluation, transfer
 from slac_tf.training import run as run_lib
@@ -90,7 +90,7 @@ def train_eval(
         failures.RunFailedError: If a loss is NaN or infinite, or the environment fails.
         storage.StorageError: If something could not be written.
         listening.ListeningError: If the replay server cannot be kept to loopback.
-        sequence_replay.ReplayError: If the replay server fails. Where it does not answer any more, the process
+        errors.ReplayError: If the replay server fails. Where it does not answer any more, the process
             ends with exit code 1: nothing else interrupts a call that waits for it.
     """
     settings = settings_lib.Settings(
@@ -133,7 +133,7 @@ def train_eval(
     settings_lib.check_sequences(settings, built, environment)
     settings_lib.check_initial_data(settings, built)
     data_spec = built.agent.collect_data_spec
-    memory = sequence_replay.check_memory(data_spec, replay_capacity)
+    replay_bytes = memory.check_memory(data_spec, replay_capacity)
     transferred = None
     if init_model_from is None:
         for name, value in (("init_encoder_only", init_encoder_only), ("freeze_initialized", freeze_initialized)):
@@ -159,7 +159,7 @@ def train_eval(
         directory=directory.replay,
         restore_from=None if found is None else found.replay,
         trained_step=built.trained_step,
-        priority_exponent=None if built.prioritization is None else built.prioritization.exponent,
+        prioritization=built.prioritization,
         reachable_from_network=replay_reachable_from_network,
     )
     writer = metrics.MetricsWriter(directory)
@@ -179,8 +179,8 @@ def train_eval(
         "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full, "
         "%.2f GiB in all",
         *(environment.task_name, seed, root_dir, environment.action_repeat, type(built.agent).__name__),
-        *(len(tf.config.list_physical_devices()), replay_capacity, memory / 2**30),
-        resources.peak_estimate(built, memory) / 2**30,
+        *(len(tf.config.list_physical_devices()), replay_capacity, replay_bytes / 2**30),
+        resources.peak_estimate(built, replay_bytes) / 2**30,
     )
     if found is None:
         logging.info("no checkpoint in %s: starting at step 0", directory.checkpoints)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_agents.agents import tf_agent
 
 from slac_tf.environments import faults
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import reader
 from slac_tf.runs import failures, run_dir
 
 
@@ -42,10 +42,10 @@ def test_names_of_a_nest():
     experience = fakes.experience()
     names = [name for name, _ in failures.named_entries(experience)]
     assert names == ["step_type", "observation/pixels", "action", "next_step_type", "reward", "discount"]
-    weighted = sequence_replay.PrioritizedBatch(experience, keys=tf.constant([1]), weights=tf.constant([0.5]))
+    weighted = reader.Batch(experience, weights=tf.constant([0.5]), keys=tf.constant([1]))
     names = [name for name, _ in failures.named_entries(weighted)]
     assert names[1] == "experience/observation/pixels"
-    assert names[-2:] == ["keys", "weights"]
+    assert names[-2:] == ["weights", "keys"]
 
 
 def test_statistics():

@@ -14,6 +14,7 @@ from tf_agents.trajectories import policy_step
 
 from slac_tf.config import configuration
 from slac_tf.environments import faults
+from slac_tf.replay import reader
 from slac_tf.runs import metrics, run_dir
 from slac_tf.training import evaluation
 
@@ -49,9 +50,10 @@ class Replay:
     def __init__(self, step_types=(MID, MID, MID)):
         self._step_types = step_types
 
-    def sample_batches(self, batch_size):
+    def sample(self, batch_size):
         while True:
-            yield fakes.experience(batch_size=batch_size, step_types=self._step_types)
+            experience = fakes.experience(batch_size=batch_size, step_types=self._step_types)
+            yield reader.Batch(experience, weights=None, keys=tf.range(batch_size))
 
 
 class StopAt:

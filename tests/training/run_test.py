@@ -54,7 +54,8 @@ class Agent(tf.Module):
         self.pretrain_loss = 2.0
         self.pretrain_hook = lambda step: None
 
-    def train(self, experience):
+    def train(self, experience, weights=None):
+        assert weights is None
         self.train_step_counter.assign_add(1)
         self.updates_at.append(self.environment.steps)
         self.batch_shapes.add(tuple(experience.reward.shape))
@@ -237,8 +238,8 @@ def test_overlap_changes_no_count(tmp_path, ratio):
 
 def counts_in_replay(run):
     """Frame numbers of all windows in replay."""
-    batches = run.replay.sample_batches(32)
-    seen = [fakes.counts(next(batches).observation["pixels"].numpy()) for _ in range(20)]
+    batches = run.replay.sample(32)
+    seen = [fakes.counts(next(batches).experience.observation["pixels"].numpy()) for _ in range(20)]
     return sorted({tuple(row) for batch in seen for row in batch.tolist()})
 
 
