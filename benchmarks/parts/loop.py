@@ -33,7 +33,7 @@ def _run(built: Any, quality: str, overlap: bool) -> Dict[str, float]:
             collector.finish()
         policy = py_tf_eager_policy.PyTFEagerPolicy(built.agent.collect_policy, use_tf_function=True)
         collector.begin(policy)
-        batches = replay.sample_batches(built.batch_size)
+        batches = replay.sample(built.batch_size)
         parts: Dict[str, list] = {"agent_step": [], "sampling": [], "train_step": []}
         for number in range(_WARM_UP + _STEPS):
             marks = [time.perf_counter()]
@@ -42,7 +42,7 @@ def _run(built: Any, quality: str, overlap: bool) -> Dict[str, float]:
             marks.append(time.perf_counter())
             batch = next(batches)
             marks.append(time.perf_counter())
-            float(built.agent.train(batch).loss)
+            float(built.agent.train(batch.experience).loss)
             marks.append(time.perf_counter())
             if number >= _WARM_UP:
                 for name, begin, end in zip(parts, marks, marks[1:]):

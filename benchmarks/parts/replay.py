@@ -68,7 +68,7 @@ def measure() -> Dict[str, Any]:
             "raw_bytes_a_step": 64 * 64 * 3,
         }
         for size in (built.pretraining.batch_size, built.batch_size):
-            batches = replay.sample_batches(size)
+            batches = replay.sample(size)
             cpu = time.process_time()
             wall = paper_scale.seconds(lambda batches=batches: next(batches), count=30, warm_up=3)
             figures[f"batch_of_{size}"] = {

@@ -60,12 +60,11 @@ class SequenceReplay:
             priority_exponent=exponent,
             reachable_from_network=reachable_from_network,
         )
-        address = self._server.address
         self._writer = writer.WindowWriter(
-            address, data_spec, sequence_length=sequence_length, trained_step=trained_step
+            self._server.address, data_spec, sequence_length=sequence_length, trained_step=trained_step
         )
         self._reader = reader.BatchReader(
-            address, data_spec, importance_exponent=importance_exponent, timeout_seconds=timeout_seconds
+            self._server.address, data_spec, importance_exponent=importance_exponent, timeout_seconds=timeout_seconds
         )
         if self._prioritized and restore_from is not None:
             self._writer.priority = float((restore_from / _HIGHEST_PRIORITY).read_text())

@@ -17,7 +17,7 @@ import os, pathlib, sys, threading, time
 import numpy as np
 import tensorflow as tf
 from tf_agents.trajectories import trajectory
-from slac_tf.replay import sequence_replay, watchdog
+from slac_tf.replay import errors, sequence_replay, watchdog
 
 call, directory, scale = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 watchdog._SECONDS_BETWEEN = watchdog._TIMEOUT_SECONDS = scale
@@ -46,7 +46,7 @@ with replay.watched(lambda: None if call == "save" else pathlib.Path("logs/check
         os._exit(0)
     threading.Thread(target=stop, daemon=True).start()
     if call == "sample":
-        for _ in replay.sample_batches(4):
+        for _ in replay.sample(4):
             time.sleep(0.01)
     while call == "flush":
         add(20)
@@ -54,12 +54,12 @@ with replay.watched(lambda: None if call == "save" else pathlib.Path("logs/check
     try:
         while call == "size":
             replay.size
-    except sequence_replay.ReplayError:  # stopped in the middle of an answer; else the call blocks
+    except errors.ReplayError:  # stopped in the middle of an answer; else the call blocks
         time.sleep(60)
     time.sleep(3)
     try:
         replay.save(directory / "saved")
-    except sequence_replay.ReplayError as error:
+    except errors.ReplayError as error:
         print(error, file=sys.stderr, flush=True)
     time.sleep(60)
 """
