@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow as tf
 
-from slac_tf.networks import conv, mlp
+from slac_tf.networks import mlp
 
 LayerState = Dict[str, tf.Tensor]
 HeadClass = Callable[..., Any]
@@ -56,7 +56,7 @@ class GaussianHead(tf.Module):
         hidden_sizes: Sequence[int],
         name: str,
         *,
-        activation: Callable[[tf.Tensor], tf.Tensor] = conv.leaky_relu,
+        activation: Callable[[tf.Tensor], tf.Tensor] = tf.nn.leaky_relu,
         min_scale: float = 1e-5,
     ):
         super().__init__(name=name)
@@ -82,7 +82,7 @@ class _FixedScaleHead(tf.Module):
 
     def __init__(self, scale: float, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
         super().__init__(name=name)
-        self._mlp = mlp.MLP(input_size, hidden_sizes, output_size, conv.leaky_relu)
+        self._mlp = mlp.MLP(input_size, hidden_sizes, output_size, tf.nn.leaky_relu)
         self._scale = scale
 
     def __call__(self, *inputs: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:

@@ -5,62 +5,73 @@ to 4x4: both are plain matrix products, and are computed as such because that is
 the convolution routines. Their initial weights follow the convolution's fan-in and fan-out.
 """
 
+import functools
 import math
-from typing import Any, List
+from typing import Callable, List, NamedTuple, Optional
 
 import gin
 import tensorflow as tf
 
-from slac_tf.networks import convolution_layers
+from slac_tf.networks import cpu_layers as cpu_layers_lib
+from slac_tf.utils import images
 
 IMAGE_SIZE = 64
-_LEAKY_SLOPE = 0.2  # TensorFlow's default; the paper gives none
+
+
+class ConvolutionPolicy(NamedTuple):
+    """The layers of which encoders and decoders are made.
+
+    Attributes:
+        conv2d: Called as `tf.keras.layers.Conv2D`.
+        conv2d_transpose: Called as `tf.keras.layers.Conv2DTranspose`.
+        dense: Called as `tf.keras.layers.Dense`, for the matrix products that stand for convolutions.
+        leaky_relu: Of slope 0.2, TensorFlow's default; the paper gives none.
+    """
+
+    conv2d: Callable[..., tf.keras.layers.Layer]
+    conv2d_transpose: Callable[..., tf.keras.layers.Layer]
+    dense: Callable[..., tf.keras.layers.Layer]
+    leaky_relu: Callable[[tf.Tensor], tf.Tensor]
 
 
 @gin.configurable
-def build_convolution_policy(dtype: str = "float32") -> tf.keras.mixed_precision.Policy:
-    """What all convolutions compute in, and the matrix products that stand for some of them.
+def build_convolution_policy(dtype: str = "float32", cpu_layers: Optional[bool] = None) -> ConvolutionPolicy:
+    """What all convolutions are computed with, and the matrix products that stand for some of them.
 
-    Weights, their gradients, features and decoded frames are float32 either way.
+    Weights, their gradients, features and decoded frames are float32 either way. Weights and their names are the same
+    with and without `cpu_layers`, so that a checkpoint is of use to both.
 
     Args:
         dtype: 'float32', or 'bfloat16' where the processor has instructions for it (AVX-512 BF16, AMX, a GPU).
+        cpu_layers: Whether to use the layers of `slac_tf.networks.cpu_layers` in the place of Keras' own; None is
+            where TensorFlow sees no GPU.
 
     Returns:
-        A policy for layers.
+        The layers.
 
     Raises:
-        ValueError: If `dtype` is another.
+        ValueError: If an argument is another, or bfloat16 is to be computed without the CPU's layers and without a GPU.
     """
     policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
     if not isinstance(dtype, str) or dtype not in policies:
         raise ValueError(f"build_convolution_policy.dtype: {dtype!r}, expected one of {sorted(policies)}")
-    return tf.keras.mixed_precision.Policy(policies[dtype])
-
-
-@tf.custom_gradient
-def leaky_relu(inputs: tf.Tensor) -> Any:
-    """Leaky ReLU, slope 0.2."""
-    outputs = tf.nn.leaky_relu(inputs, _LEAKY_SLOPE)
-
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        # From the outputs, which have the inputs' signs: then nothing but the activation reads the inputs, and
-        # TensorFlow computes it inside the convolution.
-        routine = _leaky_relu_gradient
-        if upstream.dtype == tf.bfloat16 and not tf.executing_eagerly() and not tf.config.list_physical_devices("GPU"):
-            # As one pass over memory, without the float32 copies: a quarter of the time.
-            routine = tf.function(_leaky_relu_gradient, jit_compile=True)
-        return routine(upstream, outputs)
-
-    return outputs, gradient
-
-
-def _leaky_relu_gradient(upstream: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """In float32: on a CPU the bfloat16 routine is five times slower."""
-    of_inputs = tf.raw_ops.LeakyReluGrad(
-        gradients=tf.cast(upstream, tf.float32), features=tf.cast(outputs, tf.float32), alpha=_LEAKY_SLOPE
+    if cpu_layers is not None and not isinstance(cpu_layers, bool):
+        raise ValueError(f"build_convolution_policy.cpu_layers: {cpu_layers!r}, expected None, True or False")
+    on_cpu = not tf.config.list_physical_devices("GPU")
+    if dtype == "bfloat16" and cpu_layers is False and on_cpu:
+        # Keras' layers would not learn there (see cpu_layers). Refused, so that the plain path stays plain.
+        raise ValueError(
+            "build_convolution_policy.cpu_layers: False with dtype 'bfloat16' and no GPU, expected None or True: "
+            "TensorFlow's own gradient of a bias is wrong in bfloat16 on a CPU"
+        )
+    library = cpu_layers_lib if cpu_layers or (cpu_layers is None and on_cpu) else tf.keras.layers
+    policy = tf.keras.mixed_precision.Policy(policies[dtype])
+    return ConvolutionPolicy(
+        conv2d=functools.partial(library.Conv2D, dtype=policy),
+        conv2d_transpose=functools.partial(library.Conv2DTranspose, dtype=policy),
+        dense=functools.partial(library.Dense, dtype=policy),
+        leaky_relu=cpu_layers_lib.leaky_relu if library is cpu_layers_lib else tf.nn.leaky_relu,
     )
-    return tf.cast(of_inputs, upstream.dtype)
 
 
 def _glorot_uniform(fan_in: int, fan_out: int) -> tf.keras.initializers.Initializer:
@@ -74,17 +85,17 @@ class Encoder(tf.Module):
     def __init__(self, base_depth: int = 32, name: str = "encoder"):
         super().__init__(name=name)
         self.feature_size = 8 * base_depth
-        policy = build_convolution_policy()
-        conv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
+        layers = build_convolution_policy()
+        conv = functools.partial(layers.conv2d, strides=2, padding="same", activation=layers.leaky_relu)
         self._convolutions: List[tf.keras.layers.Layer] = [
-            convolution_layers.Conv2D(base_depth, 5, **conv),
-            convolution_layers.Conv2D(2 * base_depth, 3, **conv),
-            convolution_layers.SmallMapConv2D(4 * base_depth, activation=leaky_relu, dtype=policy),
-            convolution_layers.SmallMapConv2D(8 * base_depth, activation=leaky_relu, dtype=policy),
+            conv(base_depth, 5),
+            conv(2 * base_depth, 3),
+            conv(4 * base_depth, 3),
+            conv(8 * base_depth, 3),
         ]
         fan = 16 * 8 * base_depth
-        self._last = convolution_layers.Dense(
-            self.feature_size, activation=leaky_relu, kernel_initializer=_glorot_uniform(fan, fan), dtype=policy
+        self._last = layers.dense(
+            self.feature_size, activation=layers.leaky_relu, kernel_initializer=_glorot_uniform(fan, fan)
         )
         self(tf.zeros([1, IMAGE_SIZE, IMAGE_SIZE, 3]))
 
@@ -98,7 +109,7 @@ class Encoder(tf.Module):
             Features `[…, 8 * base_depth] float32`.
         """
         leading = tf.shape(frames)[:-3]
-        x = tf.reshape(frames, [-1, IMAGE_SIZE, IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
+        x = tf.reshape(images.to_float(frames), [-1, IMAGE_SIZE, IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
         for convolution in self._convolutions:
             x = convolution(x)
         x = tf.reshape(x, [-1, 16 * self.feature_size])  # [N, 4, 4, 8d] -> [N, 128d]
@@ -116,20 +127,20 @@ class Decoder(tf.Module):
     def __init__(self, latent_size: int, base_depth: int = 32, name: str = "decoder"):
         super().__init__(name=name)
         self._depth = 8 * base_depth
-        policy = build_convolution_policy()
-        self._first = tf.keras.layers.Dense(
+        layers = build_convolution_policy()
+        self._first = layers.dense(
             16 * self._depth,
             use_bias=False,
-            dtype=policy,
             kernel_initializer=_glorot_uniform(16 * self._depth, 16 * latent_size),
         )
         self._first_bias = tf.Variable(tf.zeros([self._depth]), name="first_bias")  # one a channel
-        deconv = dict(strides=2, padding="same", activation=leaky_relu, dtype=policy)
+        self._leaky_relu = layers.leaky_relu
+        deconv = functools.partial(layers.conv2d_transpose, strides=2, padding="same", activation=layers.leaky_relu)
         self._deconvolutions: List[tf.keras.layers.Layer] = [
-            convolution_layers.SmallMapConv2DTranspose(4 * base_depth, activation=leaky_relu, dtype=policy),
-            convolution_layers.SmallMapConv2DTranspose(2 * base_depth, activation=leaky_relu, dtype=policy),
-            convolution_layers.Conv2DTranspose(base_depth, 3, **deconv),
-            convolution_layers.FewChannelsConv2DTranspose(3, activation=leaky_relu, dtype=policy),
+            deconv(4 * base_depth, 3),
+            deconv(2 * base_depth, 3),
+            deconv(base_depth, 3),
+            deconv(3, 5),
         ]
         self(tf.zeros([1, latent_size]))
 
@@ -151,4 +162,4 @@ class Decoder(tf.Module):
 
     def _grow(self, latents: tf.Tensor) -> tf.Tensor:
         x = tf.reshape(self._first(latents), [-1, 4, 4, self._depth])  # [N, 128d] -> [N, 4, 4, 8d]
-        return leaky_relu(x + tf.cast(self._first_bias, x.dtype))
+        return self._leaky_relu(x + tf.cast(self._first_bias, x.dtype))

@@ -5,7 +5,7 @@ from typing import Callable, Protocol, Sequence, Tuple
 import gin
 import tensorflow as tf
 
-from slac_tf.networks import conv, convolution_layers
+from slac_tf.networks import conv
 from slac_tf.utils import checks, images
 
 
@@ -129,8 +129,5 @@ def _convolutions(
     sizes: Sequence[Tuple[int, int]], depth: int, padding: str, activation: Callable[[tf.Tensor], tf.Tensor]
 ) -> Sequence[tf.keras.layers.Layer]:
     """A layer for each pair of kernel size and stride."""
-    policy = conv.build_convolution_policy()
-    return [
-        convolution_layers.Conv2D(depth, kernel, strides=stride, padding=padding, activation=activation, dtype=policy)
-        for kernel, stride in sizes
-    ]
+    conv2d = conv.build_convolution_policy().conv2d
+    return [conv2d(depth, kernel, strides=stride, padding=padding, activation=activation) for kernel, stride in sizes]

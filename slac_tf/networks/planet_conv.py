@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from slac_tf.networks import conv, convolution_layers
+from slac_tf.networks import conv
 from slac_tf.utils import images
 
 
@@ -14,12 +14,8 @@ class PlanetEncoder(tf.Module):
     def __init__(self, base_depth: int = 32, name: str = "planet_encoder"):
         super().__init__(name=name)
         self.feature_size = 4 * 8 * base_depth  # a 2x2 map
-        self._layers = [
-            convolution_layers.Conv2D(
-                factor * base_depth, 4, strides=2, activation=tf.nn.relu, dtype=conv.build_convolution_policy()
-            )
-            for factor in (1, 2, 4, 8)
-        ]
+        conv2d = conv.build_convolution_policy().conv2d
+        self._layers = [conv2d(factor * base_depth, 4, strides=2, activation=tf.nn.relu) for factor in (1, 2, 4, 8)]
         self(tf.zeros([1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]))
 
     def __call__(self, frames: tf.Tensor) -> tf.Tensor:
@@ -47,9 +43,8 @@ class PlanetDecoder(tf.Module):
 
     def __init__(self, latent_size: int, base_depth: int = 32, name: str = "planet_decoder"):
         super().__init__(name=name)
-        policy = conv.build_convolution_policy()
         self._first = tf.keras.layers.Dense(32 * base_depth)
-        deconv = functools.partial(convolution_layers.Conv2DTranspose, strides=2, dtype=policy)
+        deconv = functools.partial(conv.build_convolution_policy().conv2d_transpose, strides=2)
         self._layers = [
             deconv(4 * base_depth, 5, activation=tf.nn.relu),
             deconv(2 * base_depth, 5, activation=tf.nn.relu),

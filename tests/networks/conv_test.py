@@ -38,23 +38,6 @@ def test_an_unknown_batch_size_keeps_the_static_shape():
     assert reconstruct(tf.zeros([2, 3, 64, 64, 3])).shape == (2, 3, 64, 64, 3)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("wrap", [lambda f: f, tf.function])
-def test_leaky_relu_and_its_gradient(dtype, wrap):
-    x = tf.cast([-2.0, 3.0, 0.0, -0.5], dtype)
-
-    def evaluate():
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = conv.leaky_relu(x)
-        return y, tape.gradient(y, x, output_gradients=tf.cast([1.0, 2.0, 4.0, -8.0], dtype))
-
-    y, gradient = wrap(evaluate)()
-    assert y.dtype == gradient.dtype == dtype
-    np.testing.assert_allclose(tf.cast(y, tf.float32), [-0.4, 3.0, 0.0, -0.1], rtol=0.004)
-    np.testing.assert_allclose(tf.cast(gradient, tf.float32), [0.2, 2.0, 0.8, -1.6], rtol=0.004)
-
-
 def test_encoder_parameters_at_the_papers_size():
     # kernel height * width * inputs * outputs + biases, Appendix B:
     # 5*5*3*32+32 + 3*3*32*64+64 + 3*3*64*128+128 + 3*3*128*256+256 + 4*4*256*256+256
@@ -81,7 +64,7 @@ def test_the_encoders_last_layer_is_a_convolution():
 def test_the_decoders_first_layer_is_a_transposed_convolution():
     decoder = conv.Decoder(5, base_depth=2)
     (kernel,) = decoder._first.trainable_variables
-    layer = tf.keras.layers.Conv2DTranspose(16, 4, padding="valid", activation=conv.leaky_relu)
+    layer = tf.keras.layers.Conv2DTranspose(16, 4, padding="valid", activation=tf.nn.leaky_relu)
     layer.build([None, 1, 1, 5])
     bias = tf.random.normal([16])
     decoder._first_bias.assign(bias)
@@ -107,24 +90,12 @@ def test_initial_weights_of_the_matrix_products_are_those_of_convolutions(layer,
     assert not any(np.any(bias) for bias in biases)
 
 
-def test_leaky_relu():
-    np.testing.assert_allclose(conv.leaky_relu(tf.constant([-1.0, 0.0, 2.0])), [-0.2, 0.0, 2.0])
-
-
 def test_the_output_layer_is_leaky_too():
     decoder = conv.Decoder(5, base_depth=1)
     for variable in decoder.trainable_variables:
         variable.assign(tf.zeros(variable.shape))
     decoder._deconvolutions[-1].bias.assign([-1.0, 0.5, 0.0])
     np.testing.assert_allclose(decoder(tf.ones([5]))[7, 9], [-0.2, 0.5, 0.0])
-
-
-def test_leaky_relus_gradient():
-    inputs = tf.constant([-1.0, -0.5, 2.0])
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        outputs = conv.leaky_relu(inputs)
-    np.testing.assert_allclose(tape.gradient(outputs, inputs, tf.constant([1.0, 2.0, 3.0])), [0.2, 0.4, 3.0])
 
 
 ENCODERS = {
