@@ -8,7 +8,7 @@ import pytest
 
 from slac_tf.config import configuration
 from slac_tf.export import player
-from slac_tf.training import evaluation
+from slac_tf.rollouts import episodes
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # As results/quickstart/README.md states it.
@@ -20,11 +20,11 @@ def test_the_quickstarts_policy_plays_above_its_stated_return():
     assert f"**{STATED_RETURN:.0f}**" in (ROOT / "results" / "quickstart" / "README.md").read_text()
     environment = configuration.load_text(policy.manifest["config"])(seed=12345)
     try:
-        episodes = evaluation.run_episodes(environment, policy, 2, record=False)
+        played = episodes.run_episodes(environment, policy, 2, record=False)
     finally:
         environment.close()
-    assert list(episodes.lengths) == [500, 500]
-    assert episodes.returns.mean() > STATED_RETURN
+    assert list(played.lengths) == [500, 500]
+    assert played.returns.mean() > STATED_RETURN
 
 
 def test_the_latent_models_table_says_what_was_measured():

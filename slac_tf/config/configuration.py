@@ -65,7 +65,7 @@ def load_text(config: str) -> Callable[..., Any]:
     """
     gin.clear_config()
     binding_places.PLACES.clear()
-    _parse(gin.parse_config, config, "the run's config.gin")
+    _parse(gin.parse_config, _without_settings_of_0_1(config), "the run's config.gin")
     return gin.query_parameter("train_eval.load_environment").scoped_configurable_fn
 
 
@@ -78,8 +78,24 @@ def load_run(root_dir: pathlib.Path) -> str:
     if not (root_dir / "config.gin").is_file():
         raise ConfigurationError(f"{root_dir}: no config.gin, expected the directory of a run")
     config = (root_dir / "config.gin").read_text()
+    if _without_settings_of_0_1(config) != config:
+        raise ConfigurationError(f"{root_dir} holds a run of slac_tf 0.1, expected one of this version: use that one")
     load_text(config)
     return config
+
+
+def _without_settings_of_0_1(config: str) -> str:
+    """What an exported policy needs of a configuration; version 0.1 had its settings under other names."""
+    if "train_eval.num_env_steps" not in config:
+        return config
+    kept, keep = [], True
+    for line in config.splitlines():
+        if not line.startswith(" "):  # of several lines, the first one
+            gone = r"train_eval\.(?!load_environment)|import slac_tf\.training|build_sac_"
+            keep = re.match(gone, line) is None
+        if keep:
+            kept.append(line)
+    return "\n".join(kept) + "\n"
 
 
 def check_used(bindings: Sequence[str]) -> None:
