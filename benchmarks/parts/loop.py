@@ -11,7 +11,7 @@ from tf_agents.policies import py_tf_eager_policy, random_py_policy
 
 from parts import paper_scale
 from slac_tf.replay import sequence_replay
-from slac_tf.training import collection
+from slac_tf.rollouts import rollout_driver
 
 _RANDOM_STEPS, _WARM_UP, _STEPS = 400, 3, 15
 
@@ -27,18 +27,18 @@ def _run(built: Any, quality: str, overlap: bool) -> Dict[str, float]:
             capacity=1000,
             directory=pathlib.Path(directory) / "replay",
         )
-        collector = collection.Collector(environment, [replay.add], overlap=overlap)
-        collector.begin(random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec()))
+        driver = rollout_driver.RolloutDriver(environment, observers=[replay.add], overlap=overlap)
+        driver.begin(random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec()))
         for _ in range(_RANDOM_STEPS):
-            collector.finish()
+            driver.run()
         policy = py_tf_eager_policy.PyTFEagerPolicy(built.agent.collect_policy, use_tf_function=True)
-        collector.begin(policy)
+        driver.begin(policy)
         batches = replay.sample(built.batch_size)
         parts: Dict[str, list] = {"agent_step": [], "sampling": [], "train_step": []}
         for number in range(_WARM_UP + _STEPS):
             marks = [time.perf_counter()]
-            collector.finish()
-            collector.start()
+            driver.run()
+            driver.start()
             marks.append(time.perf_counter())
             batch = next(batches)
             marks.append(time.perf_counter())
@@ -47,7 +47,7 @@ def _run(built: Any, quality: str, overlap: bool) -> Dict[str, float]:
             if number >= _WARM_UP:
                 for name, begin, end in zip(parts, marks, marks[1:]):
                     parts[name].append(end - begin)
-        collector.close()
+        driver.close()
     whole = [sum(row) for row in zip(*parts.values())]
     return {
         "agent_steps_a_second": 1.0 / statistics.median(whole),
