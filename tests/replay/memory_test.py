@@ -12,7 +12,7 @@ def test_memory_check():
     assert memory.memory_estimate(spec, 1) == int(12312 * 0.65) == 8002
     assert memory.check_memory(spec, 100_000, available=2**30) == int(100_000 * 12312 * 0.65)
 
-    with pytest.raises(ValueError, match=r"train_eval\.replay_capacity: 200000 sequences") as error:
+    with pytest.raises(ValueError, match=r"ReplaySettings\.capacity: 200000 sequences") as error:
         memory.check_memory(spec, 200_000, available=2**30)
     fits = int(re.search(r"at most (\d+)$", str(error.value)).group(1))
     assert memory.check_memory(spec, fits, available=2**30) <= 2**30
