@@ -119,7 +119,7 @@ def test_bindings_of_several_lines(directory):
 
 def test_a_run_of_0_1_is_refused_in_one_clear_line(directory):
     directory.root.mkdir(parents=True)
-    directory.config.write_text("# seed = 0\nEvaluationSettings.keep_exports = 3\nSchedule.num_env_steps = 100\n")
+    directory.config.write_text("# seed = 0\ntrain_eval.keep_exports = 3\ntrain_eval.num_env_steps = 100\n")
     message = refused(directory, CONFIG, 0)
     assert "holds a run of slac_tf 0.1" in message and "\n" not in message
 
