@@ -28,8 +28,8 @@ def test_a_seventh_model_is_one_file_and_one_gin_file(tmp_path, monkeypatch):
     configuration.load(files, ["OneLayerVAE.base_depth = 1"])
     build = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
     built = build(*fakes.specs(), tf.Variable(0, dtype=tf.int64))
-    assert type(built.representation.module).__name__ == "OneLayerVAE"
-    assert built.representation.module.latent_size == 128
+    assert type(built.reusable.module).__name__ == "OneLayerVAE"
+    assert built.reusable.module.latent_size == 128
     shape = dict(batch_size=built.batch_size, length=built.sequence_length + 1)
     losses = built.agent.train(fakes.experience(**shape)).extra
     assert np.isfinite(losses["model_loss"]) and losses["kl_z"] > 0
