@@ -42,7 +42,7 @@ class _Parser(config_parser.ConfigParser):
         try:
             statement = super().__next__()
         except StopIteration:
-            self._reading.pop()
+            self._reading.remove(self._filename)  # not the last one, which a parser of a value may be
             raise
         if isinstance(statement, config_parser.BindingStatement):
             selector = statement.selector.split(".")[-1]

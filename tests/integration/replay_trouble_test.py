@@ -28,15 +28,13 @@ socket.socket = Socket
 """
 # The server stops in the midst of training, after a checkpoint.
 STOPPED = """
-import sys
-from slac_tf.replay import sequence_replay
-from slac_tf.training import run
-def train(self):
-    self._checkpoint()
+from slac_tf.training import loop
+def train(experiment):
+    loop._checkpoint(experiment)
     print("stopped", flush=True)
-    self._replay._server.stop()
-    train_until_the_end(self)
-train_until_the_end, run.Run._train = run.Run._train, train
+    experiment.replay._server.stop()
+    train_until_the_end(experiment)
+train_until_the_end, loop.train = loop.train, train
 """
 
 
