@@ -18,9 +18,15 @@ def main(root_dir: pathlib.Path, num_env_steps: int = 2000) -> loop.Result:
         settings=settings.Settings(
             settings.Schedule(num_env_steps, initial_collect_agent_steps=500, num_pretrain_steps=200),
             settings.ReplaySettings(capacity=20_000),
+            settings.EvaluationSettings(num_episodes=1),
         ),
         load_environment=functools.partial(
-            suite_dm_control.load_dm_control, "finger", "spin", action_repeat=2, observations=("pixels",)
+            suite_dm_control.load_dm_control,
+            "finger",
+            "spin",
+            action_repeat=2,
+            observations=("pixels",),
+            render_quality="fast",
         ),
         build_agent=functools.partial(
             builder.build_slac, latent_model=model, sequence_length=4, batch_size=64, model_batch_size=8
