@@ -24,18 +24,24 @@ def _variants() -> Dict[str, Dict[str, Any]]:
     """Names of the CPU layers' module and what takes their place, by variant."""
     import tensorflow as tf
 
-    small, few, leaky = {"_SMALL_MAP": 0}, {"_FEW_CHANNELS": 0}, {"leaky_relu": tf.nn.leaky_relu}
+    from slac_tf.utils import images
+
+    none = {tf.float32: 0, tf.bfloat16: 0}
+    small, few, leaky = {"_SMALL_MAP": none}, {"_FEW_CHANNELS": 0}, {"leaky_relu": tf.nn.leaky_relu}
+    scaled = {"pixels": images.to_float}
     return {
         "all": {},
         "without the kernels' gradients on small maps": small,
         "without the output layer as blocks": few,
         "without the leaky ReLU's gradient": leaky,
-        "nothing but the biases' gradients": {**small, **few, **leaky},
+        "with each pixel scaled": scaled,
+        "nothing but the biases' gradients": {**small, **few, **leaky, **scaled},
         "Keras' layers": {
             "Conv2D": tf.keras.layers.Conv2D,
             "Conv2DTranspose": tf.keras.layers.Conv2DTranspose,
             "Dense": tf.keras.layers.Dense,
             **leaky,
+            **scaled,
         },
     }
 

@@ -22,12 +22,14 @@ class ConvolutionPolicy(NamedTuple):
     """The layers of which encoders and decoders are made.
 
     Attributes:
+        pixels: Frames, uint8 or float32 in [0, 1], to what the first `conv2d` takes.
         conv2d: Called as `tf.keras.layers.Conv2D`.
         conv2d_transpose: Called as `tf.keras.layers.Conv2DTranspose`.
         dense: Called as `tf.keras.layers.Dense`, for the matrix products that stand for convolutions.
         leaky_relu: Of slope 0.2, TensorFlow's default; the paper gives none.
     """
 
+    pixels: Callable[[tf.Tensor], tf.Tensor]
     conv2d: Callable[..., tf.keras.layers.Layer]
     conv2d_transpose: Callable[..., tf.keras.layers.Layer]
     dense: Callable[..., tf.keras.layers.Layer]
@@ -64,13 +66,15 @@ def build_convolution_policy(dtype: str = "float32", cpu_layers: Optional[bool] 
             "build_convolution_policy.cpu_layers: False with dtype 'bfloat16' and no GPU, expected None or True: "
             "TensorFlow's own gradient of a bias is wrong in bfloat16 on a CPU"
         )
-    library = cpu_layers_lib if cpu_layers or (cpu_layers is None and on_cpu) else tf.keras.layers
+    cpu_layers = on_cpu if cpu_layers is None else cpu_layers
+    library = cpu_layers_lib if cpu_layers else tf.keras.layers
     policy = tf.keras.mixed_precision.Policy(policies[dtype])
     return ConvolutionPolicy(
+        pixels=cpu_layers_lib.pixels if cpu_layers else images.to_float,
         conv2d=functools.partial(library.Conv2D, dtype=policy),
         conv2d_transpose=functools.partial(library.Conv2DTranspose, dtype=policy),
         dense=functools.partial(library.Dense, dtype=policy),
-        leaky_relu=cpu_layers_lib.leaky_relu if library is cpu_layers_lib else tf.nn.leaky_relu,
+        leaky_relu=cpu_layers_lib.leaky_relu if cpu_layers else tf.nn.leaky_relu,
     )
 
 
@@ -87,6 +91,7 @@ class Encoder(tf.Module):
         self.feature_size = 8 * base_depth
         layers = build_convolution_policy()
         conv = functools.partial(layers.conv2d, strides=2, padding="same", activation=layers.leaky_relu)
+        self._pixels = layers.pixels
         self._convolutions: List[tf.keras.layers.Layer] = [
             conv(base_depth, 5),
             conv(2 * base_depth, 3),
@@ -109,7 +114,7 @@ class Encoder(tf.Module):
             Features `[…, 8 * base_depth] float32`.
         """
         leading = tf.shape(frames)[:-3]
-        x = tf.reshape(images.to_float(frames), [-1, IMAGE_SIZE, IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
+        x = tf.reshape(self._pixels(frames), [-1, IMAGE_SIZE, IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
         for convolution in self._convolutions:
             x = convolution(x)
         x = tf.reshape(x, [-1, 16 * self.feature_size])  # [N, 4, 4, 8d] -> [N, 128d]

@@ -6,7 +6,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.networks import conv
-from slac_tf.utils import checks, images
+from slac_tf.utils import checks
 
 
 class FrameEncoder(Protocol):
@@ -26,6 +26,7 @@ class ConvolutionStack(tf.Module):
         super().__init__(name=name)
         self._channels = channels
         self._layers = list(layers)
+        self._pixels = conv.build_convolution_policy().pixels
         self.feature_size = self._map(tf.zeros([1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, channels])).shape.num_elements()
 
     def _map(self, frames: tf.Tensor) -> tf.Tensor:
@@ -44,7 +45,7 @@ class ConvolutionStack(tf.Module):
         """
         leading = tf.shape(frames)[:-3]
         # […, 64, 64, C] -> [N, 64, 64, C] -> [N, h, w, c]
-        maps = self._map(tf.reshape(images.to_float(frames), [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, self._channels]))
+        maps = self._map(tf.reshape(self._pixels(frames), [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, self._channels]))
         features = tf.reshape(tf.cast(maps, tf.float32), tf.concat([leading, [self.feature_size]], axis=0))
         return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
 

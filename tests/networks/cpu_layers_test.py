@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from slac_tf.networks import conv, cpu_layers, encoders, planet_conv
+from slac_tf.utils import images
 
 SAME = dict(strides=2, padding="same")
 # The class' name, its arguments, and shapes of inputs.
@@ -119,6 +120,14 @@ def test_networks_are_the_same_with_keras_layers(name):
     assert_equal(found, plain)
 
 
+@pytest.mark.parametrize("name", ["encoder", "max_pool"])
+@pytest.mark.parametrize("on", [False, True])
+def test_bytes_are_floats(name, on):
+    network = with_cpu_layers(NETWORKS[name][0], on)
+    frames = tf.cast(tf.random.stateless_uniform([3, 64, 64, 3], [0, 1], 0, 256, tf.int32), tf.uint8)
+    assert_equal([network(frames)], [network(images.to_float(frames))])
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("to", [True, False])
 def test_a_checkpoint_is_of_use_to_both(name, to, tmp_path):
@@ -202,4 +211,5 @@ def test_gradients_in_bfloat16_are_those_of_float32_but_for_rounding(depth):
 @pytest.mark.parametrize("name", ["Conv2D", "Conv2DTranspose"])
 def test_with_keras_layers_they_are_not(name, monkeypatch):
     monkeypatch.setattr(cpu_layers, name, getattr(tf.keras.layers, name))
+    monkeypatch.setattr(cpu_layers, "pixels", images.to_float)  # Keras' layers take no bytes
     assert max(errors_of_gradients_in_bfloat16(4)) > 0.2
