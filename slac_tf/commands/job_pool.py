@@ -1,14 +1,19 @@
 """Many runs as processes: one directory each, a few at a time; what is finished is not run again."""
 
 import concurrent.futures
+import contextlib
+import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import threading
-from typing import Dict, List, NamedTuple, Sequence
+import time
+from typing import IO, Dict, List, NamedTuple, Sequence
 
 DONE = "DONE"
+_PROGRESS = re.compile(r"\b(?:random|pretrain|train) \d+/\d+ .*")  # as runs/progress.py writes it
 
 
 class Job(NamedTuple):
@@ -61,59 +66,146 @@ def jobs(
     return result
 
 
-def run(all_jobs: Sequence[Job], num_parallel: int) -> Dict[str, int]:
-    """Runs what is not finished.
+def run(all_jobs: Sequence[Job], num_parallel: int, table_seconds: float = 60.0) -> Dict[str, int]:
+    """Runs what is not finished, each run on its own share of this process' cores.
 
     SIGINT and SIGTERM are passed on; the runs write a checkpoint and the same sweep goes on from there.
 
     Args:
         all_jobs: The runs.
         num_parallel: How many at a time.
+        table_seconds: Between tables of what is running.
 
     Returns:
         The exit codes that are not 0, by the names of the runs. A run that was not started has 130.
     """
-    running: Dict[str, subprocess.Popen] = {}
-    stopped = threading.Event()
-    lock = threading.Lock()
-
-    def stop(number: int, _: object) -> None:
-        stopped.set()
-        for process in list(running.values()):
-            process.send_signal(signal.SIGTERM)
-
-    def work(job: Job) -> int:
-        done = job.root_dir / DONE
-        arguments = "\n".join(job.arguments) + "\n"
-        if done.exists() and done.read_text() == arguments:
-            return 0
-        job.root_dir.parent.mkdir(parents=True, exist_ok=True)
-        log = job.root_dir.with_name(job.root_dir.name + ".log")
-        command = [sys.executable, "-m", "slac_tf.commands.train_eval", *job.arguments, f"--root_dir={job.root_dir}"]
-        with log.open("a") as file:
-            with lock:
-                if stopped.is_set():
-                    return 130
-                process = subprocess.Popen(
-                    command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
-                )
-                running[job.name] = process
-            if stopped.is_set():  # the signal came between start and registration
-                process.send_signal(signal.SIGTERM)
-            code = process.wait()
-            del running[job.name]
-        if code == 0:
-            done.write_text(arguments)
-        print(f"{job.name}: {'done' if code == 0 else f'exit code {code}, see {log}'}", flush=True)
-        return code
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    pool = _Pool(all_jobs, shares(sorted(os.sched_getaffinity(0)), num_parallel))
+    before = {number: signal.signal(number, pool.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with concurrent.futures.ThreadPoolExecutor(num_parallel) as pool:
-            futures = {job.name: pool.submit(work, job) for job in all_jobs}
+        with concurrent.futures.ThreadPoolExecutor(num_parallel) as threads:
+            futures = {job.name: threads.submit(pool.work, job) for job in all_jobs}
+            shown = time.monotonic()
             while not all(future.done() for future in futures.values()):
                 concurrent.futures.wait(futures.values(), timeout=1)  # signals are handled between waits
+                if time.monotonic() - shown >= table_seconds:
+                    shown = time.monotonic()
+                    print(pool.table(), flush=True)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return {name: future.result() for name, future in futures.items() if future.result() != 0}
+
+
+def shares(cores: Sequence[int], num_parallel: int) -> List[List[int]]:
+    """Divides cores among runs.
+
+    Args:
+        cores: Their numbers.
+        num_parallel: Runs at a time.
+
+    Returns:
+        The cores of each; where there are fewer cores than runs, several have the same one.
+    """
+    return [list(cores[i::num_parallel]) or [cores[i % len(cores)]] for i in range(num_parallel)]
+
+
+class _Running(NamedTuple):
+    """A run's process, its cores, and when it began."""
+
+    process: subprocess.Popen
+    cores: List[int]
+    log: pathlib.Path
+    begin: float
+
+
+class _Pool:
+    """Processes, and the shares of cores that are free."""
+
+    def __init__(self, all_jobs: Sequence[Job], cores: Sequence[List[int]]):
+        self._total = len(all_jobs)
+        self._free = list(cores)
+        self._parallel = len(cores)
+        self._running: Dict[str, _Running] = {}
+        self._seconds: List[float] = []  # of the runs that were finished by this process
+        self._done = 0
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    def stop(self, number: int, frame: object) -> None:
+        """Ends what runs, as a signal's handler."""
+        del number, frame
+        self._stopped.set()
+        for running in list(self._running.values()):
+            running.process.send_signal(signal.SIGTERM)
+
+    def work(self, job: Job) -> int:
+        """Runs a job to its end.
+
+        Args:
+            job: The run.
+
+        Returns:
+            Its exit code.
+        """
+        done = job.root_dir / DONE
+        arguments = "\n".join(job.arguments) + "\n"
+        if done.exists() and done.read_text() == arguments:
+            self._done += 1
+            return 0
+        job.root_dir.parent.mkdir(parents=True, exist_ok=True)
+        log = job.root_dir.with_name(job.root_dir.name + ".log")
+        with log.open("a") as file:
+            with self._lock:
+                if self._stopped.is_set():
+                    return 130
+                running = self._start(job, file, log)
+            if self._stopped.is_set():  # the signal came between start and registration
+                running.process.send_signal(signal.SIGTERM)
+            code = running.process.wait()
+        with self._lock:
+            del self._running[job.name]
+            self._free.append(running.cores)
+        if code == 0:
+            done.write_text(arguments)
+            self._done += 1
+            self._seconds.append(time.monotonic() - running.begin)
+        print(f"{job.name}: {'done' if code == 0 else f'exit code {code}, see {log}'}", flush=True)
+        return code
+
+    def _start(self, job: Job, file: IO[str], log: pathlib.Path) -> _Running:
+        cores = self._free.pop(0)
+        number = str(len(cores))
+        print(f"{job.name}: starts on core {', '.join(map(str, cores))}", flush=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "slac_tf.commands.train_eval", *job.arguments, f"--root_dir={job.root_dir}"],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "TF_NUM_INTRAOP_THREADS": number, "TF_NUM_INTEROP_THREADS": number},
+        )
+        with contextlib.suppress(ProcessLookupError):  # it has failed already
+            os.sched_setaffinity(process.pid, cores)
+        self._running[job.name] = _Running(process, cores, log, time.monotonic())
+        return self._running[job.name]
+
+    def table(self) -> str:
+        """A line for each run that goes on, and one for all."""
+        with self._lock:
+            rows = [(name, _last_progress(running.log)) for name, running in self._running.items()]
+        width = max((len(name) for name, _ in rows), default=0)
+        lines = [f"{name:{width}s}  {progress}" for name, progress in rows]
+        left = "unknown time"
+        if self._seconds:
+            mean = sum(self._seconds) / len(self._seconds)
+            passed = sum(min(time.monotonic() - running.begin, mean) for running in self._running.values())
+            left = f"{(mean * (self._total - self._done) - passed) / self._parallel / 60:.0f} min"
+        return "\n".join([*lines, f"{self._done} of {self._total} runs done, {left} left"])
+
+
+def _last_progress(log: pathlib.Path) -> str:
+    """The newest line of progress in a run's log, from its phase on."""
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - 8192, 0))
+        lines = _PROGRESS.findall(file.read().decode(errors="replace"))
+    return lines[-1] if lines else "begins"

@@ -13,7 +13,7 @@ import gin
 import tensorflow as tf
 
 from slac_tf.networks import cpu_layers as cpu_layers_lib
-from slac_tf.utils import images
+from slac_tf.utils import images, processor
 
 IMAGE_SIZE = 64
 
@@ -44,7 +44,8 @@ def build_convolution_policy(dtype: str = "float32", cpu_layers: Optional[bool] 
     with and without `cpu_layers`, so that a checkpoint is of use to both.
 
     Args:
-        dtype: 'float32', or 'bfloat16' where the processor has instructions for it (AVX-512 BF16, AMX, a GPU).
+        dtype: 'float32'; 'bfloat16', where the processor has instructions for it (AVX-512 BF16, AMX, a GPU); or 'auto',
+            which is 'bfloat16' on a CPU with such instructions, and 'float32' elsewhere.
         cpu_layers: Whether to use the layers of `slac_tf.networks.cpu_layers` in the place of Keras' own; None is
             where TensorFlow sees no GPU.
 
@@ -54,12 +55,14 @@ def build_convolution_policy(dtype: str = "float32", cpu_layers: Optional[bool] 
     Raises:
         ValueError: If an argument is another, or bfloat16 is to be computed without the CPU's layers and without a GPU.
     """
-    policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+    policies = {"auto": "float32", "float32": "float32", "bfloat16": "mixed_bfloat16"}
     if not isinstance(dtype, str) or dtype not in policies:
         raise ValueError(f"build_convolution_policy.dtype: {dtype!r}, expected one of {sorted(policies)}")
     if cpu_layers is not None and not isinstance(cpu_layers, bool):
         raise ValueError(f"build_convolution_policy.cpu_layers: {cpu_layers!r}, expected None, True or False")
     on_cpu = not tf.config.list_physical_devices("GPU")
+    if dtype == "auto" and on_cpu and cpu_layers is not False and processor.multiplies_bfloat16():
+        dtype = "bfloat16"
     if dtype == "bfloat16" and cpu_layers is False and on_cpu:
         # Keras' layers would not learn there (see cpu_layers). Refused, so that the plain path stays plain.
         raise ValueError(

@@ -12,7 +12,7 @@ import tensorflow as tf
 from slac_tf import types
 
 # Fitted to the peaks of gin_configs/quickstart.gin and cheetah_run.gin on a CPU; docs/reliability.md has the figures.
-_FIXED_BYTES = 0.4 * 2**30  # traced functions, evaluation, exports
+_FIXED_BYTES = 0.45 * 2**30  # traced functions, evaluation, exports
 _COPIES_OF_A_BATCH = 7  # as float32: batches ahead, activations, gradients
 
 

@@ -18,7 +18,7 @@ from slac_tf.rollouts import rollout_driver
 from slac_tf.runs import checkpoints, failures, finite, keeper, resources, run_dir, signals, storage
 from slac_tf.training import evaluation, transfer
 from slac_tf.training import settings as settings_lib
-from slac_tf.utils import checks, seeds
+from slac_tf.utils import checks, processor, seeds
 
 _EVAL_SEED_OFFSET = 1_000_003
 
@@ -115,6 +115,8 @@ def train_eval(
         ValueError: If settings do not fit, or all checkpoints are damaged.
     """
     settings = settings_lib.bound() if settings is None else settings
+    if settings.processor.intra_op_threads:
+        processor.take_threads(settings.processor.intra_op_threads)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     if xla:

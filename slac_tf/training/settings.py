@@ -94,6 +94,19 @@ class Intervals(_Checked):
     summary_train_steps: checks.Count = 100
 
 
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Processor(_Checked):
+    """How the processor is used; nothing that is computed depends on it.
+
+    Attributes:
+        intra_op_threads: Threads of one TensorFlow operation; 0 leaves the choice to TensorFlow, which takes all cores.
+            With small networks 1 is faster: operations are too short to be shared, and run side by side instead.
+    """
+
+    intra_op_threads: checks.WholeNumber = _may_change(0)
+
+
 def _check_root_dir(where: str, root_dir: Optional[str]) -> None:
     if root_dir is not None and not isinstance(root_dir, str):
         raise ValueError(f"{where}.root_dir: {root_dir!r}, expected a run's directory, in quotes")
@@ -134,6 +147,7 @@ class Settings(NamedTuple):
     evaluation: EvaluationSettings = EvaluationSettings()
     intervals: Intervals = Intervals()
     initial_model: InitialModel = InitialModel()
+    processor: Processor = Processor()
 
 
 def bound() -> Settings:
@@ -145,7 +159,7 @@ def bound() -> Settings:
     Raises:
         ValueError: If one is of another type or out of range; the message names it.
     """
-    return Settings(Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel())
+    return Settings(Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel(), Processor())
 
 
 def may_change() -> Set[str]:
@@ -154,7 +168,7 @@ def may_change() -> Set[str]:
     Returns:
         `Class.field` of each.
     """
-    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel)
+    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel, Processor)
     return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata.get("may_change")}
 
 

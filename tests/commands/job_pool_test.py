@@ -12,13 +12,18 @@ from slac_tf.commands import job_pool
 
 # Stands for the training command: notes that it ran, then does what the seed asks for.
 SCRIPT = """#!{python}
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 flags = dict(a.lstrip("-").split("=", 1) for a in sys.argv[3:])
 place = pathlib.Path(flags["root_dir"])
 place.mkdir(parents=True, exist_ok=True)
 with (place / "ran").open("a") as file:
     file.write("x")
 seed = int(flags["seed"])
+threads = [os.environ["TF_NUM_" + kind + "OP_THREADS"] for kind in ("INTRA", "INTER")]
+(place / "cores").write_text(str(sorted(os.sched_getaffinity(0))) + " " + str(threads))
+if seed == 8:
+    print("I1125 progress.py:78] train 30/500 agent steps (6.0%) | upd 7 | eta 90s", flush=True)
+    time.sleep(2)
 if seed == 9:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     time.sleep(60)
@@ -96,3 +101,30 @@ def test_a_signal_is_passed_on_and_nothing_more_is_started(tmp_path):
     threading.Thread(target=interrupt, daemon=True).start()
     assert job_pool.run(all_jobs, 1) == {"default seed 9": 143, "default seed 1": 130}
     assert not pathlib.Path(all_jobs[1].root_dir).exists()
+
+
+@pytest.mark.parametrize(
+    ("cores", "parallel", "expected"),
+    [
+        ([0, 1], 1, [[0, 1]]),
+        ([0, 1], 2, [[0], [1]]),
+        ([4, 5, 6], 2, [[4, 6], [5]]),
+        ([2, 3], 3, [[2], [3], [2]]),
+    ],
+)
+def test_shares_of_the_cores(cores, parallel, expected):
+    assert job_pool.shares(cores, parallel) == expected
+
+
+def test_each_run_has_its_share(tmp_path):
+    all_jobs = make_jobs(tmp_path, [1, 2, 3])
+    job_pool.run(all_jobs, 1)
+    cores = sorted(os.sched_getaffinity(0))
+    for job in all_jobs:
+        assert (job.root_dir / "cores").read_text() == f"{cores} {[str(len(cores))] * 2}"
+
+
+def test_progress_of_all_in_one_table(tmp_path, capsys):
+    job_pool.run(make_jobs(tmp_path, [1, 8]), 1, table_seconds=0.5)
+    shown = capsys.readouterr().out
+    assert "default seed 8  train 30/500 agent steps (6.0%) | upd 7 | eta 90s\n1 of 2 runs done, 0 min left" in shown

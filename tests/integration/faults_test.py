@@ -119,8 +119,14 @@ def test_killed_twenty_times(tmp_path):
     def log(pattern):
         return lambda process: process.wait_for_line(pattern)
 
+    def found(pattern):
+        try:
+            return list(root.rglob(pattern))
+        except FileNotFoundError:  # a folder was renamed or removed while it was listed
+            return []
+
     def appears(pattern):
-        return lambda process: process.wait_for(lambda: list(root.rglob(pattern)))
+        return lambda process: process.wait_for(lambda: found(pattern))
 
     moments = [log(RANDOM), appears("incomplete-checkpoint-*"), log(PRETRAIN), log(EVAL)]
     moments += [appears("incomplete-env_step_*/*"), log(TRAIN), appears("incomplete-checkpoint-*/replay")]
@@ -141,7 +147,7 @@ def test_killed_twenty_times(tmp_path):
             assert process.exit_code(30) == -signal.SIGKILL
         killed += 1
         after = checkpoints.newest(place) if place.exists() else None
-        progress = [-1 if found is None else found.state["wall_seconds"] for found in (before, seen, after)]
+        progress = [-1 if one is None else one.state["wall_seconds"] for one in (before, seen, after)]
         lost += progress != sorted(progress)
         if (root / "metrics.jsonl").exists():
             lines(root, "train")  # no line is torn

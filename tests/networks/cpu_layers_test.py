@@ -159,6 +159,22 @@ def test_the_layers_where_there_is_a_gpu_and_where_there_is_none(monkeypatch):
     assert libraries(cpu_layers=True) == {False}
 
 
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch):
+    def dtype(**arguments):
+        return conv.build_convolution_policy("auto", **arguments).conv2d(3, 3).compute_dtype
+
+    devices = {"GPU": []}
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices[kind])
+    monkeypatch.setattr(conv.processor, "multiplies_bfloat16", lambda: True)
+    assert dtype() == dtype(cpu_layers=True) == "bfloat16"
+    assert dtype(cpu_layers=False) == "float32"  # Keras' layers would not learn
+    devices["GPU"] = ["a GPU"]
+    assert dtype() == "float32"
+    devices["GPU"] = []
+    monkeypatch.setattr(conv.processor, "multiplies_bfloat16", lambda: False)
+    assert dtype() == "float32"
+
+
 @pytest.mark.parametrize("value", ["no", 0, 1.5, ()])
 def test_another_switch_is_refused(value):
     with pytest.raises(ValueError, match=r"build_convolution_policy\.cpu_layers: .*, expected None, True or False"):
