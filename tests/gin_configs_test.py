@@ -75,6 +75,7 @@ CONFIGURABLES = {
     "ReplaySettings": settings.ReplaySettings,
     "EvaluationSettings": settings.EvaluationSettings,
     "Intervals": settings.Intervals,
+    "Processor": settings.Processor,
     "load_dm_control": suite_dm_control.load_dm_control,
     "load_gymnasium": suite_gymnasium.load_gymnasium,
 }
@@ -149,7 +150,10 @@ def test_header_and_order(path):
     assert kinds == sorted(kinds)  # import, then include, then bindings
 
 
-@pytest.mark.parametrize("name", [*TASKS, "quickstart"])
+MORE_TASKS = ["quickstart", "cartpole_swingup", "reacher_easy"]
+
+
+@pytest.mark.parametrize("name", [*TASKS, *MORE_TASKS])
 @pytest.mark.parametrize("last", [[], ["debug.gin"]], ids=["alone", "debug"])
 def test_what_is_bound_exists(name, last):
     configuration.load([f"{name}.gin", *last], [])
@@ -158,6 +162,47 @@ def test_what_is_bound_exists(name, last):
         if configurable != "macro":
             assert argument in parameters_of(configurable), parameter
     settings.bound()
+
+
+# Of the NeurIPS version: action repeat, and the best decoder variance.
+NEURIPS = {
+    "cheetah_run": (4, 0.1),
+    "walker_walk": (2, 0.4),
+    "ball_in_cup_catch": (4, 0.04),
+    "finger_spin": (1, 0.1),
+    "cartpole_swingup": (4, 0.1),
+    "reacher_easy": (4, 0.01),
+}
+
+
+def test_the_neurips_version_has_six_tasks():
+    assert {path.stem for path in (GIN_CONFIGS / "neurips2020").glob("*.gin")} == set(NEURIPS)
+
+
+@pytest.mark.parametrize("name", NEURIPS)
+def test_settings_are_the_neurips_versions(name):
+    configuration.load([f"neurips2020/{name}.gin"], [])
+    repeat, variance = NEURIPS[name]
+    assert gin.query_parameter("load_dm_control.action_repeat") == repeat
+    assert gin.query_parameter("build_slac.decoder_variance") == variance
+    bound_now = settings.bound()
+    assert bound_now.schedule.initial_collect_agent_steps * repeat == 10_000  # ten episodes
+    assert bound_now.schedule.num_pretrain_steps == 50_000
+    domain, _, task = name.rpartition("_") if name != "ball_in_cup_catch" else ("ball_in_cup", "_", "catch")
+    assert gin.query_parameter("load_dm_control.domain_name") == domain
+    assert gin.query_parameter("load_dm_control.task_name") == task
+
+
+@pytest.mark.parametrize("name", [*TASKS, *MORE_TASKS[1:]])
+def test_the_cpu_profile_follows_any_task(name):
+    configuration.load([f"{name}.gin", "cpu.gin"], [])
+    for parameter in bound():
+        configurable, _, argument = parameter.rpartition(".")
+        if configurable != "macro":
+            assert argument in parameters_of(configurable), parameter
+    assert settings.bound().schedule.num_env_steps == 100_000
+    built = build(2)
+    assert (built.batch_size, built.pretraining.batch_size) == (64, 16)
 
 
 def test_signature_defaults_are_the_papers_too():
