@@ -186,7 +186,7 @@ def test_settings_are_the_neurips_versions(name):
     assert gin.query_parameter("load_dm_control.action_repeat") == repeat
     assert gin.query_parameter("build_slac.decoder_variance") == variance
     bound_now = settings.bound()
-    assert bound_now.schedule.initial_collect_agent_steps * repeat == 10_000  # ten episodes
+    assert bound_now.schedule.initial_collect_episodes == 10
     assert bound_now.schedule.num_pretrain_steps == 50_000
     domain, _, task = name.rpartition("_") if name != "ball_in_cup_catch" else ("ball_in_cup", "_", "catch")
     assert gin.query_parameter("load_dm_control.domain_name") == domain

@@ -21,7 +21,7 @@ class Counters:
         episodes: Finished training episodes.
         recent_returns: Of the last 10 training episodes, oldest first.
         random_return: Mean return of the last 10 episodes collected at random; NaN before that is known.
-        updates_owed: Train steps due but not made, below 1 between agent steps.
+        updates_owed: Train steps due but not made; below 1 where an agent step comes next.
         last_eval: Mean returns of the newest evaluation, and its `agent_step`.
     """
 
@@ -61,15 +61,20 @@ class Counters:
         """
         self.updates_owed += updates
 
-    def pay(self) -> int:
-        """Takes the train steps that are due by now.
+    @property
+    def has_updates(self) -> bool:
+        """Whether train steps are due."""
+        return self.updates_owed >= 1
+
+    def take_update(self) -> bool:
+        """Takes one of the train steps that are due by now.
 
         Returns:
-            How many to make.
+            Whether there was one.
         """
-        updates = int(self.updates_owed)
-        self.updates_owed -= updates
-        return updates
+        is_due = self.has_updates
+        self.updates_owed -= is_due
+        return is_due
 
     def state(self) -> Dict[str, Any]:
         """What a checkpoint keeps.

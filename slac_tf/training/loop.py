@@ -8,7 +8,7 @@ from absl import logging
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
 
 from slac_tf.environments import faults
-from slac_tf.runs import failures, resources
+from slac_tf.runs import failures, progress, resources
 from slac_tf.training import experiment as experiment_lib
 
 
@@ -65,20 +65,25 @@ def run(experiment: experiment_lib.Experiment) -> Result:
 
 def collect_at_random(experiment: experiment_lib.Experiment) -> None:
     """Fills replay with steps of uniformly random actions."""
-    driver, keeper = experiment.driver, experiment.keeper
-    counters, total = keeper.counters, experiment.schedule.initial_collect_agent_steps
-    if counters.agent_step >= total:
+    driver, keeper, schedule = experiment.driver, experiment.keeper, experiment.schedule
+    counters, episodes = keeper.counters, schedule.initial_collect_episodes
+    total, unit = (schedule.initial_collect_agent_steps, "agent steps") if episodes is None else (episodes, "episodes")
+
+    def done() -> int:
+        return counters.agent_step if episodes is None else counters.episodes
+
+    if done() >= total:
         return
     environment, seed = experiment.environment, experiment.seed + counters.agent_step
     specs = environment.time_step_spec(), environment.action_spec()
     driver.begin(random_py_policy.RandomPyPolicy(*specs, seed=seed))
-    logging.info("collecting %d agent steps of random actions", total - counters.agent_step)
-    with keeper.progress("random", total, counters.agent_step, "agent steps") as shown:
-        while counters.agent_step < total and not experiment.stop:
+    logging.info("collecting %d %s of random actions", total - done(), unit)
+    with keeper.progress("random", total, done(), unit) as shown:
+        while done() < total and not experiment.stop:
             driver.run()
-            if counters.agent_step >= total:  # before a checkpoint at this step
+            if done() >= total:  # before a checkpoint at this step
                 counters.random_return = counters.recent_return
-            shown.update(counters.agent_step, {"env": environment.action_repeat, "upd": 0}, {})
+            shown.update(done(), {"env": environment.action_repeat, "upd": 0}, {})
             _checkpoint_if_due(experiment)
 
 
@@ -104,33 +109,44 @@ def train(experiment: experiment_lib.Experiment) -> None:
     agent, replay, guard = experiment.built.agent, experiment.replay, experiment.guard
     driver, keeper, counters = experiment.driver, experiment.keeper, experiment.keeper.counters
     total = -(-experiment.schedule.num_env_steps // experiment.environment.action_repeat)  # agent steps, rounded up
-    if experiment.stop or counters.agent_step >= total:
+    if experiment.stop or (counters.agent_step >= total and not counters.has_updates):
         return
     driver.begin(py_tf_eager_policy.PyTFEagerPolicy(agent.collect_policy, use_tf_function=True))
     batches = replay.sample(experiment.built.batch_size)
     with keeper.progress("train", total, counters.agent_step, "agent steps") as shown:
-        while counters.agent_step < total and not experiment.stop:
+        while (counters.agent_step < total or counters.has_updates) and not experiment.stop:
             # For each environment step: a_t ~ π(a_t | x_{1:t}, a_{1:t-1}); r_t, x_{t+1} ~ E(a_t); D ← D ∪ (…).
-            driver.run()
-            counters.owe(experiment.schedule.updates_per_agent_step)  # kept, should the environment fail now
-            if counters.agent_step < total:
-                driver.start()
+            if not counters.has_updates:  # else the run was stopped between gradient steps
+                episodes = counters.episodes
+                driver.run()
+                counters.owe(experiment.schedule.updates_due(counters.episodes > episodes))
+                if counters.agent_step < total:
+                    driver.start()
+                _show(experiment, shown, env=experiment.environment.action_repeat)
             # For each gradient step: ψ ← ψ - λ ∇J_M, θ_i ← θ_i - λ ∇J_Q, φ ← φ - λ ∇J_π, then the target critics.
-            updates = counters.pay()
-            for _ in range(updates):
+            while counters.take_update():
                 batch = next(batches)
                 loss_info = agent.train(batch.experience, batch.weights)
                 values = guard.check(batch, loss_info)
                 replay.update(batch, loss_info.extra)
                 keeper.log_train_step(values)
-            notes = {"env": keeper.env_step, "ret": counters.recent_return, "upd": keeper.train_step}
-            shown.update(counters.agent_step, {"env": experiment.environment.action_repeat, "upd": updates}, notes)
+                _show(experiment, shown, upd=1)
+                if experiment.stop:
+                    break
+                if counters.has_updates:
+                    _checkpoint_if_due(experiment)
             if _evaluation_is_due(experiment):
                 _evaluate(experiment)
             _checkpoint_if_due(experiment)
 
 
 # What is done now and then.
+
+
+def _show(experiment: experiment_lib.Experiment, shown: progress.Progress, **counts: int) -> None:
+    keeper = experiment.keeper
+    notes = {"env": keeper.env_step, "ret": keeper.counters.recent_return, "upd": keeper.train_step}
+    shown.update(keeper.counters.agent_step, counts, notes)
 
 
 def _evaluation_is_due(experiment: experiment_lib.Experiment) -> bool:

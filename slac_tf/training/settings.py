@@ -21,9 +21,7 @@ class _Checked:
     """Looks at each field when it is made: the check stands in the field's annotation."""
 
     def __post_init__(self) -> None:
-        for name, hint in typing.get_type_hints(type(self), include_extras=True).items():
-            for check in getattr(hint, "__metadata__", ()):
-                check(type(self).__name__, **{name: getattr(self, name)})
+        checks.annotated(type(self).__name__, typing.get_type_hints(type(self), include_extras=True), vars(self))
 
 
 @gin.configurable
@@ -34,14 +32,31 @@ class Schedule(_Checked):
     Attributes:
         num_env_steps: Simulator steps to train for, the random ones and action repeats counted.
         initial_collect_agent_steps: Agent steps of uniformly random actions before training.
+        initial_collect_episodes: Whole episodes of them in that place, where it is not None.
         num_pretrain_steps: Gradient steps of the agent's representation alone, on the random data.
         updates_per_agent_step: Train steps for each agent step after that; may be a fraction.
+        updates_per_episode: Train steps at the end of each episode in that place, where it is not None; PlaNet's.
     """
 
     num_env_steps: checks.Count = _may_change(gin.REQUIRED)
     initial_collect_agent_steps: checks.Count = 10_000
+    initial_collect_episodes: Optional[checks.Count] = None
     num_pretrain_steps: checks.WholeNumber = 100_000
     updates_per_agent_step: checks.NotNegative = 1
+    updates_per_episode: Optional[checks.NotNegative] = None
+
+    def updates_due(self, episode_ends: bool) -> float:
+        """Train steps that an agent step makes due.
+
+        Args:
+            episode_ends: Whether an episode ended with it.
+
+        Returns:
+            How many; may be a fraction.
+        """
+        if self.updates_per_episode is None:
+            return self.updates_per_agent_step
+        return self.updates_per_episode if episode_ends else 0.0
 
 
 @gin.configurable
@@ -195,7 +210,7 @@ def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_env
             f"{built.batch_size}"
         )
     initial = settings.schedule.initial_collect_agent_steps
-    if initial < length + 1:
+    if settings.schedule.initial_collect_episodes is None and initial < length + 1:
         raise ValueError(
             f"Schedule.initial_collect_agent_steps: {initial}, expected at least {length + 1}, one more than "
             f"sequence_length {length}"

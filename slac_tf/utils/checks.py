@@ -8,7 +8,7 @@ import functools
 import inspect
 import math
 import typing
-from typing import Annotated, Any, Callable, Sequence, TypeVar
+from typing import Annotated, Any, Callable, Mapping, Sequence, TypeVar
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Made = TypeVar("_Made")
@@ -67,22 +67,33 @@ def checked(function: _Function) -> _Function:
         The function, which raises ValueError where an argument does not fit; the message names function and argument.
     """
     signature = inspect.signature(function)
-    rules = {}
-    for name, parameter in signature.parameters.items():
-        # An Optional's arguments are what it is made of.
-        for each in (parameter.annotation, *typing.get_args(parameter.annotation)):
-            for check in getattr(each, "__metadata__", ()):
-                rules[name] = check, each is not parameter.annotation
+    annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        for name, (check, is_optional) in rules.items():
-            value = bound.arguments[name]
-            if not (is_optional and value is None):
-                check(function.__name__, **{name: value})
+        annotated(function.__name__, annotations, bound.arguments)
         return function(*args, **kwargs)
 
     vars(call)["__signature__"] = signature  # which gin reads
     return typing.cast(_Function, call)
+
+
+def annotated(where: str, annotations: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Looks at values by the checks in their annotations.
+
+    Args:
+        where: What they are settings of.
+        annotations: By name, each `Count` and the like, one of them in `Optional`, or any other.
+        values: By name.
+
+    Raises:
+        ValueError: If one does not fit; the message names it.
+    """
+    for name, annotation in annotations.items():
+        # An Optional's arguments are what it is made of.
+        for each in (annotation, *typing.get_args(annotation)):
+            for check in getattr(each, "__metadata__", ()):
+                if each is annotation or values[name] is not None:
+                    check(where, **{name: values[name]})

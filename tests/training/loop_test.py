@@ -41,12 +41,14 @@ class Agent(tf.Module):
         self.losses = {}  # by train step
         self.pretrain_loss = 2.0
         self.pretrain_hook = lambda step: None
+        self.train_hook = lambda step: None
 
     def train(self, experience, weights):
         assert weights is None
         self.train_step_counter.assign_add(1)
         self.updates_at.append(self.environment.steps)
         self.batch_shapes.add(tuple(experience.reward.shape))
+        self.train_hook(int(self.train_step_counter))
         critic = self.losses.get(int(self.train_step_counter), 0.5)
         return tf_agent.LossInfo(
             tf.constant(critic + 0.25), {"model": tf.constant(0.25), "critic": tf.constant(critic)}
@@ -235,6 +237,45 @@ def test_updates_of_20_agent_steps(make, ratio, updates):
         assert run.agent.updates_at == list(range(12, 31, 2))
     if ratio == 3:
         assert run.agent.updates_at == [step for step in range(11, 31) for _ in range(3)]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_updates_at_the_ends_of_episodes(tmp_path, overlap):
+    run = Fixture(tmp_path / "run", overlap=overlap, updates_per_episode=4, num_pretrain_steps=0)
+    run.run()
+    assert int(run.agent.train_step_counter) == 16
+    if not overlap:  # else the environment goes on meanwhile
+        assert run.agent.updates_at == [step for step in (15, 20, 25, 30) for _ in range(4)]  # episodes of 5 steps
+
+
+def test_random_steps_by_episodes(make):
+    run = make(initial_collect_episodes=3, num_pretrain_steps=2)
+    result = run.run()
+    assert [position["agent_step"] for position in run.evaluator.positions] == [15, 30]  # episodes of 5 steps
+    assert len(run.agent.updates_at) == 15
+    assert result.random_return == np.mean([1 + 2 + 3 + 4 + 5] * 3)
+
+
+def test_stopped_between_gradient_steps(make):
+    first = make(updates_per_episode=4, num_pretrain_steps=0)
+    first.agent.train_hook = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 6 else None
+    assert first.run().exit_code == 130
+    assert (first.state["agent_step"], first.state["train_step"]) == (20, 6)
+    assert first.state["counters"]["updates_owed"] == 2
+
+    second = make(updates_per_episode=4, num_pretrain_steps=0)
+    second.run()
+    assert int(second.agent.train_step_counter) == 16
+    assert second.agent.updates_at[:2] == [20, 20]  # before the next step
+
+
+def test_stopped_before_the_last_gradient_step(make):
+    first = make(updates_per_episode=4, num_pretrain_steps=0)
+    first.agent.train_hook = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 15 else None
+    first.run()
+    second = make(updates_per_episode=4, num_pretrain_steps=0)
+    second.run()
+    assert (int(second.agent.train_step_counter), second.environment.steps) == (16, 30)
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1, 3])

@@ -18,8 +18,15 @@ COUNTS = (
     (settings.EvaluationSettings, "max_episode_agent_steps"),
     (settings.Intervals, "summary_train_steps"),
 )
-WHOLE = ((settings.Schedule, "num_pretrain_steps"), (settings.EvaluationSettings, "keep_exports"))
-NOT_NEGATIVE = ((settings.Schedule, "updates_per_agent_step"), (settings.Intervals, "log_seconds"))
+WHOLE = (
+    (settings.Schedule, "num_pretrain_steps"),
+    (settings.EvaluationSettings, "keep_exports"),
+    (settings.Processor, "intra_op_threads"),
+)
+NOT_NEGATIVE = (
+    (settings.Schedule, "updates_per_agent_step"),
+    (settings.Intervals, "log_seconds"),
+)
 POSITIVE = ((settings.Intervals, "checkpoint_seconds"),)
 SWITCHES = (
     (settings.ReplaySettings, "reachable_from_network"),
@@ -33,10 +40,11 @@ def make(kind, **values):
 
 
 def test_the_lists_above_are_whole():
-    listed = {*COUNTS, *WHOLE, *NOT_NEGATIVE, *POSITIVE, *SWITCHES, (settings.InitialModel, "root_dir")}
+    optional = {(settings.Schedule, name) for name in ("initial_collect_episodes", "updates_per_episode")}
+    listed = {*optional, *COUNTS, *WHOLE, *NOT_NEGATIVE, *POSITIVE, *SWITCHES, (settings.InitialModel, "root_dir")}
     kinds = {
         *(settings.Schedule, settings.ReplaySettings, settings.EvaluationSettings),
-        *(settings.Intervals, settings.InitialModel),
+        *(settings.Intervals, settings.InitialModel, settings.Processor),
     }
     assert listed == {(kind, field.name) for kind in kinds for field in dataclasses.fields(kind)}
 
@@ -74,6 +82,27 @@ def test_what_is_taken(kind, name, value):
     assert getattr(make(kind, **{name: value}), name) == value
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("initial_collect_episodes", 0, "an integer of at least 1"),
+        ("initial_collect_episodes", "all", "an integer of at least 1"),
+        ("updates_per_episode", -1, "a number of at least 0"),
+    ],
+)
+def test_what_may_be_none_is_looked_at_where_it_is_not(name, value, expected):
+    assert getattr(make(settings.Schedule), name) is None
+    with pytest.raises(ValueError, match=rf"Schedule\.{name}: {value!r}, expected {expected}"):
+        make(settings.Schedule, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("per_episode", "ends", "due"), [(None, False, 0.5), (None, True, 0.5), (100, False, 0), (100, True, 100)]
+)
+def test_updates_due(per_episode, ends, due):
+    assert make(settings.Schedule, updates_per_agent_step=0.5, updates_per_episode=per_episode).updates_due(ends) == due
+
+
 def test_gin_binds_them_and_names_what_is_missing():
     with pytest.raises(RuntimeError, match=r"Required bindings for `Schedule` .*num_env_steps"):
         settings.bound()
@@ -90,6 +119,7 @@ def test_settings_do_not_change_and_some_may_at_resume():
         "EvaluationSettings.max_episode_agent_steps",
         "Intervals.checkpoint_seconds",
         "Intervals.log_seconds",
+        "Processor.intra_op_threads",
     }
 
 
