@@ -47,7 +47,7 @@ def test_quadratic_is_missed_without_clipping(monkeypatch):
 
 
 # Standard deviation of clip(N(0, 1), -1, 1): E min(z², 1) = P(|z| > 1) + P(|z| < 1) - 2 φ(1)
-#   = 0.3173 + 0.6827 - 0.4839 = 0.5161, whose root is 0.718. Its standard error with 4,000: below 0.718 / √8000 = 0.008.
+#   = 0.3173 + 0.6827 - 0.4839 = 0.5161, its root 0.718; standard error with 4,000 below 0.718 / √8000 = 0.008.
 CLIPPED_STD = math.sqrt(1.0 - 2.0 * math.exp(-0.5) / math.sqrt(2.0 * math.pi))
 
 
