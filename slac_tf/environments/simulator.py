@@ -60,7 +60,9 @@ class Simulator:
         wrapped: Any = environment.wrapped_env()
         if environment.task_name not in simulated_tasks.TASKS or not hasattr(wrapped, "mujoco_model"):
             known = ", ".join(simulated_tasks.TASKS)
-            raise ValueError(f"{environment.task_name}: no task that plans can be simulated in, expected one of {known}")
+            raise ValueError(
+                f"{environment.task_name}: no task that plans can be simulated in, expected one of {known}"
+            )
         # MuJoCo chooses its GL backend when it is imported, which the environment's loader has prepared.
         import mujoco
         import mujoco.rollout
