@@ -107,14 +107,13 @@ def _cartpole_swingup(course: Course) -> np.ndarray:
 
 def _reacher_easy(course: Course) -> np.ndarray:
     model = course.model
+    upper, lower = model.body("hand").pos[0], model.body("finger").pos[0]  # lengths of the arm's two links
     shoulder = course.joint("shoulder")
     both = shoulder + course.joint("wrist")
-    distance = np.zeros_like(shoulder)
-    for axis, turn in ((0, np.cos), (1, np.sin)):
-        finger = model.body("hand").pos[0] * turn(shoulder) + model.body("finger").pos[0] * turn(both)
-        distance += (model.geom("target").pos[axis] - finger) ** 2
+    x = model.geom("target").pos[0] - (upper * np.cos(shoulder) + lower * np.cos(both))
+    y = model.geom("target").pos[1] - (upper * np.sin(shoulder) + lower * np.sin(both))
     radii = model.geom("target").size[0] + model.geom("finger").size[0]
-    return rewards.tolerance(np.sqrt(distance), (0, radii))
+    return rewards.tolerance(np.sqrt(x**2 + y**2), (0, radii))
 
 
 def _gymnasium(healthy_reward: float, control_cost: float) -> Callable[[Course], np.ndarray]:
