@@ -78,15 +78,15 @@ def environment_loader() -> Callable[..., Any]:
         To be called with `seed`; gives a PyEnvironment.
 
     Raises:
-        ConfigurationError: If none is bound.
+        ValueError: If none is bound, or no reference.
     """
     try:
         bound = gin.query_parameter(_LOAD_ENVIRONMENT)
-        loader = getattr(bound, "scoped_configurable_fn", bound)
-        checks.references("train_eval", load_environment=loader)
     except ValueError as error:
-        unbound = f"nothing binds {_LOAD_ENVIRONMENT}, expected a task's file, such as gin_configs/cheetah_run.gin"
-        raise ConfigurationError(unbound if "has not been" in str(error) else str(error)) from error
+        expected = "expected a task's file, such as gin_configs/cheetah_run.gin"
+        raise ConfigurationError(f"nothing binds {_LOAD_ENVIRONMENT}, {expected}") from error
+    loader = getattr(bound, "scoped_configurable_fn", bound)
+    checks.references("train_eval", load_environment=loader)
     return loader
 
 
