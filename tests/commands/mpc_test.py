@@ -198,6 +198,7 @@ def test_directory_of_another_run(command, tmp_path):
     assert "MADE_BY = 'bin/mpc'" in (tmp_path / "run" / "config.gin").read_text()
 
 
+@pytest.mark.expensive
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal(tmp_path, number, code):
     long_plan = ("candidates = 100", "elites = 10", "iterations = 1000")  # minutes an action
