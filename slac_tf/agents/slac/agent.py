@@ -13,7 +13,8 @@ from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.latent_models import base as latent_model
+from slac_tf.agents.slac import pictures
+from slac_tf.agents.slac import window as window_lib
 from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
 
@@ -32,23 +33,6 @@ class SlacOptimizers(NamedTuple):
     critic: tf.keras.optimizers.Optimizer
     actor: tf.keras.optimizers.Optimizer
     alpha: tf.keras.optimizers.Optimizer
-
-
-class _Window(NamedTuple):
-    """What the losses read of a replayed window, on the device."""
-
-    frames: tf.Tensor  # [B, T+1, 64, 64, 3] uint8
-    actions: tf.Tensor  # [B, T+1, A] float32
-    rewards: tf.Tensor  # [B, T+1] float32
-    discounts: tf.Tensor  # [B, T+1] float32
-    step_types: tf.Tensor  # [B, T+1] int32
-
-
-class _Inferred(NamedTuple):
-    """What the latent model infers of a window."""
-
-    features: tf.Tensor  # [B, T+1, F] float32
-    latents: tf.Tensor  # [B, T+1, L] float32, samples of the posterior
 
 
 class SlacAgent(base.Agent):
@@ -179,7 +163,9 @@ class SlacAgent(base.Agent):
             base.Losses([model], _model_summary(losses)), then=lambda: None, counter=self.pretrain_step_counter
         )
 
-    def _model_objective(self, window: _Window) -> "tuple[optimizers.Objective, elbo.Elbo, _Inferred]":
+    def _model_objective(
+        self, window: window_lib.Window
+    ) -> "tuple[optimizers.Objective, elbo.Elbo, window_lib.Inferred]":
         with tf.GradientTape() as tape:
             losses, inferred = self.model_loss(window)
             loss = tf.reduce_mean(losses.loss)
@@ -226,7 +212,7 @@ class SlacAgent(base.Agent):
 
     # Losses, per sequence.
 
-    def infer(self, window: _Window) -> _Inferred:
+    def infer(self, window: window_lib.Window) -> window_lib.Inferred:
         """Features and posterior samples of a window.
 
         Args:
@@ -237,9 +223,9 @@ class SlacAgent(base.Agent):
         """
         features = self._model.encoder(window.frames)
         posterior = self._model.posterior(features, window.actions, window.step_types)
-        return _Inferred(features, self._model.vector(posterior))
+        return window_lib.Inferred(features, self._model.vector(posterior))
 
-    def model_loss(self, window: _Window) -> "tuple[elbo.Elbo, _Inferred]":
+    def model_loss(self, window: window_lib.Window) -> "tuple[elbo.Elbo, window_lib.Inferred]":
         """J_M(ψ), Eq. (9). Trains the model's variables, the encoder's among them.
 
         Args:
@@ -263,10 +249,10 @@ class SlacAgent(base.Agent):
             reward_mask=1.0 - tf.cast(masks.is_first(window.step_types)[:, 1:], tf.float32),
             kl=model.kl(posterior, prior, window.step_types),
         )
-        return losses, _Inferred(features, latents)
+        return losses, window_lib.Inferred(features, latents)
 
     def critic_loss(
-        self, window: _Window, inferred: _Inferred, alpha: tf.Tensor
+        self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor
     ) -> "tuple[tf.Tensor, Dict[str, tf.Tensor]]":
         """J_Q(θ), Eq. (10), on the window's last transition. Trains the two critics.
 
@@ -293,7 +279,9 @@ class SlacAgent(base.Agent):
         extra = {"q_mean": tf.reduce_mean(qs[0]), "q_target_mean": tf.reduce_mean(target)}
         return sac.critic_loss(qs, target), extra
 
-    def actor_loss(self, window: _Window, inferred: _Inferred, alpha: tf.Tensor) -> "tuple[tf.Tensor, tf.Tensor]":
+    def actor_loss(
+        self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor
+    ) -> "tuple[tf.Tensor, tf.Tensor]":
         """J_π(φ), Eq. (11). Trains the actor's fully connected layers.
 
         Args:
@@ -322,22 +310,11 @@ class SlacAgent(base.Agent):
         Returns:
             Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
         """
-        window = _window(experience)
-        features = self._model.encoder(window.frames)
-        states: Dict[str, latent_model.LatentState] = {
-            "posterior": self._model.posterior(features, window.actions, window.step_types),
-            "conditional_prior": self._model.open_loop(features, window.actions, context_frames),
-            "prior": self._model.open_loop(features, window.actions, 0),
-        }
-        videos = {
-            name: images.to_uint8(self._model.decode(self._model.vector(state))).numpy()
-            for name, state in states.items()
-        }
-        return {"truth": window.frames.numpy(), **videos}
+        return pictures.videos(self._model, _window(experience), context_frames)
 
 
-def _window(experience: trajectory_lib.Trajectory) -> _Window:
-    return _Window(
+def _window(experience: trajectory_lib.Trajectory) -> window_lib.Window:
+    return window_lib.Window(
         frames=experience.observation["pixels"],
         actions=experience.action,
         rewards=experience.reward,
