@@ -40,6 +40,7 @@ def build_slac(
     initial_alpha: checks.Positive = 1.0,
     target_entropy: Optional[checks.Number] = None,
     actor_loss_on_next_step: checks.Boolean = False,
+    critic_layer_norm: checks.Boolean = False,
 ) -> types.BuiltAgent:
     """Builds the agent (Appendices B and C).
 
@@ -65,6 +66,7 @@ def build_slac(
         initial_alpha: Temperature at the start.
         target_entropy: In nats; minus the number of action dimensions where None.
         actor_loss_on_next_step: Eq. (11) as written; the published code takes the step before.
+        critic_layer_norm: Whether each hidden layer of the critics is normalized before its ReLU.
 
     Returns:
         The agent as the training loop wants it.
@@ -91,7 +93,13 @@ def build_slac(
     if model_batch_size > batch_size:
         raise ValueError(f"build_slac.model_batch_size: {model_batch_size}, expected 1 to batch_size {batch_size}")
     action_size = action_spec.shape.num_elements()
-    nets = networks.make_networks(latent_model(action_size=action_size), action_size, history_length, hidden_sizes)
+    nets = networks.make_networks(
+        latent_model(action_size=action_size),
+        action_size,
+        history_length,
+        hidden_sizes,
+        critic_layer_norm=critic_layer_norm,
+    )
 
     def policy(name: str, *, keep_features: bool) -> history_policy.HistoryPolicy:
         return history_policy.HistoryPolicy(

@@ -25,7 +25,12 @@ class SlacNetworks(NamedTuple):
 
 
 def make_networks(
-    model: base.LatentModel, action_size: int, history_length: int, hidden_sizes: Sequence[int]
+    model: base.LatentModel,
+    action_size: int,
+    history_length: int,
+    hidden_sizes: Sequence[int],
+    *,
+    critic_layer_norm: bool,
 ) -> SlacNetworks:
     """Makes critics and actor for a latent model.
 
@@ -34,13 +39,19 @@ def make_networks(
         action_size: A.
         history_length: Frames that the actor sees.
         hidden_sizes: Hidden layers of critics and actor.
+        critic_layer_norm: Whether each hidden layer of the critics is normalized.
 
     Returns:
         The networks.
     """
 
     def critics(prefix: str) -> Sequence[critic.Critic]:
-        return [critic.Critic(model.latent_size, action_size, hidden_sizes, name=f"{prefix}_{i}") for i in (1, 2)]
+        return [
+            critic.Critic(
+                model.latent_size, action_size, hidden_sizes, name=f"{prefix}_{i}", layer_norm=critic_layer_norm
+            )
+            for i in (1, 2)
+        ]
 
     history = representations.FeatureHistory(model.encoder, action_size, history_length)
     return SlacNetworks(
