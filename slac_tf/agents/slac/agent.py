@@ -1,6 +1,6 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Set
+from typing import Any, Dict, List, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -19,22 +19,6 @@ from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
 
 
-class SlacOptimizers(NamedTuple):
-    """One optimizer for each loss.
-
-    Attributes:
-        model: For ψ.
-        critic: For θ.
-        actor: For φ.
-        alpha: For the temperature.
-    """
-
-    model: tf.keras.optimizers.Optimizer
-    critic: tf.keras.optimizers.Optimizer
-    actor: tf.keras.optimizers.Optimizer
-    alpha: tf.keras.optimizers.Optimizer
-
-
 class SlacAgent(base.Agent):
     """Trains a latent model on replayed sequences, critics on its latents, an actor on histories.
 
@@ -48,7 +32,7 @@ class SlacAgent(base.Agent):
         time_step_spec: ts.TimeStep,
         action_spec: tf_types.NestedTensorSpec,
         networks: slac_networks.SlacNetworks,
-        slac_optimizers: SlacOptimizers,
+        slac_optimizers: slac_networks.SlacOptimizers,
         *,
         policy: tf_policy.TFPolicy,
         collect_policy: tf_policy.TFPolicy,
@@ -60,6 +44,7 @@ class SlacAgent(base.Agent):
         initial_alpha: float,
         target_entropy: float,
         actor_loss_on_next_step: bool,
+        shifts: window_lib.Shifts,
         train_step_counter: tf.Variable,
         name: str = "slac_agent",
     ):
@@ -81,6 +66,7 @@ class SlacAgent(base.Agent):
             target_entropy: In nats.
             actor_loss_on_next_step: Whether the actor's loss is taken at step tau+1, as Eq. (11) has it,
                 or at step tau, as the published code does.
+            shifts: Random shifts of frames.
             train_step_counter: Incremented by each `train`.
             name: Name.
         """
@@ -106,6 +92,7 @@ class SlacAgent(base.Agent):
         self._target_update_tau = target_update_tau
         self._target_entropy = target_entropy
         self._actor_step = sequence_length if actor_loss_on_next_step else sequence_length - 1
+        self._shifts = shifts
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
         self._frozen: Set[Any] = set()
@@ -158,7 +145,7 @@ class SlacAgent(base.Agent):
         return self._compiled_where_eager(self._compiled_pretrain)(experience)
 
     def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
-        model, losses, _ = self._model_objective(_window(experience))
+        model, losses, _ = self._model_objective(self._shifts.for_model(_window(experience)))
         return self._descend(
             base.Losses([model], _model_summary(losses)), then=lambda: None, counter=self.pretrain_step_counter
         )
@@ -172,18 +159,31 @@ class SlacAgent(base.Agent):
         objective = optimizers.Objective("model", loss, tape, self._optimizers.model, self._model_variables)
         return objective, losses, tf.nest.map_structure(tf.stop_gradient, inferred)
 
+    def _model_and_inferred(
+        self, window: window_lib.Window
+    ) -> "tuple[optimizers.Objective, elbo.Elbo, window_lib.Inferred]":
+        """The model's objective on the first sequences, and what critics and actor see of all of them.
+
+        The model sees its sequences under a tape. All others are only filtered, outside of it: a critic or actor never
+        has a gradient into the model, so recording it would be waste.
+        """
+        size = self._model_batch_size
+        seen = self._shifts.for_critic(window)
+        if self._shifts.model != self._shifts.critic:
+            modelled = tf.nest.map_structure(lambda x: x[:size], window)
+            model, losses, _ = self._model_objective(self._shifts.for_model(modelled))
+            return model, losses, self.infer(seen)
+        model, losses, inferred = self._model_objective(tf.nest.map_structure(lambda x: x[:size], seen))
+        batch_size = window.actions.shape[0]
+        if batch_size is None or batch_size > size:
+            others = self.infer(tf.nest.map_structure(lambda x: x[size:], seen))
+            inferred = tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=0), inferred, others)
+        return model, losses, inferred
+
     def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         window = _window(experience)
         alpha = tf.exp(self._log_alpha)
-
-        # The model sees the first sequences under a tape. All others are only filtered, outside of it:
-        # a critic or actor never has a gradient into the model, so recording it would be waste.
-        modelled = tf.nest.map_structure(lambda x: x[: self._model_batch_size], window)
-        model, model_losses, inferred = self._model_objective(modelled)
-        batch_size = window.actions.shape[0]
-        if batch_size is None or batch_size > self._model_batch_size:
-            others = self.infer(tf.nest.map_structure(lambda x: x[self._model_batch_size :], window))
-            inferred = tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=0), inferred, others)
+        model, model_losses, inferred = self._model_and_inferred(window)
 
         with tf.GradientTape() as critic_tape:
             critic_losses, critic_extra = self.critic_loss(window, inferred, alpha)

@@ -9,7 +9,7 @@ from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.agents.slac import agent as slac_agent
-from slac_tf.agents.slac import networks
+from slac_tf.agents.slac import networks, window
 from slac_tf.latent_models import base
 from slac_tf.networks import conv
 from slac_tf.policies import history_policy
@@ -41,6 +41,9 @@ def build_slac(
     target_entropy: Optional[checks.Number] = None,
     actor_loss_on_next_step: checks.Boolean = False,
     critic_layer_norm: checks.Boolean = False,
+    model_shift: checks.WholeNumber = 0,
+    critic_shift: checks.WholeNumber = 0,
+    shift_each_frame: checks.Boolean = False,
 ) -> types.BuiltAgent:
     """Builds the agent (Appendices B and C).
 
@@ -67,6 +70,9 @@ def build_slac(
         target_entropy: In nats; minus the number of action dimensions where None.
         actor_loss_on_next_step: Eq. (11) as written; the published code takes the step before.
         critic_layer_norm: Whether each hidden layer of the critics is normalized before its ReLU.
+        model_shift: Pixels by which the model's frames are shifted at random at the most; 0 shifts nothing.
+        critic_shift: Same for the frames that are filtered for critics and actor.
+        shift_each_frame: Whether each frame is shifted on its own instead of a sequence as one.
 
     Returns:
         The agent as the training loop wants it.
@@ -92,6 +98,9 @@ def build_slac(
         raise ValueError(f"build_slac.history_length: {history_length}, expected 1 to {which} {longest}")
     if model_batch_size > batch_size:
         raise ValueError(f"build_slac.model_batch_size: {model_batch_size}, expected 1 to batch_size {batch_size}")
+    for name, pixels in (("model_shift", model_shift), ("critic_shift", critic_shift)):
+        if pixels >= conv.IMAGE_SIZE:
+            raise ValueError(f"build_slac.{name}: {pixels}, expected 0 to {conv.IMAGE_SIZE - 1} pixels")
     action_size = action_spec.shape.num_elements()
     nets = networks.make_networks(
         latent_model(action_size=action_size),
@@ -116,7 +125,7 @@ def build_slac(
         time_step_spec,
         action_spec,
         nets,
-        slac_agent.SlacOptimizers(
+        networks.SlacOptimizers(
             model=optimizers.adam(model_learning_rate, model_clip_norm),
             critic=optimizers.adam(critic_learning_rate),
             actor=optimizers.adam(actor_learning_rate),
@@ -132,6 +141,7 @@ def build_slac(
         initial_alpha=initial_alpha,
         target_entropy=float(-action_size) if target_entropy is None else target_entropy,
         actor_loss_on_next_step=actor_loss_on_next_step,
+        shifts=window.Shifts(model_shift, critic_shift, shift_each_frame),
         train_step_counter=train_step_counter,
     )
     agent.initialize()

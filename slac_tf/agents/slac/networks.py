@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Sequence
 
+import tensorflow as tf
+
 from slac_tf.latent_models import base
 from slac_tf.networks import critic, representations, tanh_gaussian_actor
 
@@ -22,6 +24,22 @@ class SlacNetworks(NamedTuple):
     target_critics: Sequence[critic.Critic]
     history: representations.FeatureHistory
     actor: tanh_gaussian_actor.TanhGaussianActor
+
+
+class SlacOptimizers(NamedTuple):
+    """One optimizer for each loss.
+
+    Attributes:
+        model: For ψ.
+        critic: For θ.
+        actor: For φ.
+        alpha: For the temperature.
+    """
+
+    model: tf.keras.optimizers.Optimizer
+    critic: tf.keras.optimizers.Optimizer
+    actor: tf.keras.optimizers.Optimizer
+    alpha: tf.keras.optimizers.Optimizer
 
 
 def make_networks(

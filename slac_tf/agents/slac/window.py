@@ -1,8 +1,10 @@
-"""What the losses read of a replayed window."""
+"""What the losses read of a replayed window, and how its frames are shifted."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from slac_tf.utils import augmentation
 
 
 class Window(NamedTuple):
@@ -20,3 +22,44 @@ class Inferred(NamedTuple):
 
     features: tf.Tensor  # [B, T+1, F] float32
     latents: tf.Tensor  # [B, T+1, L] float32, samples of the posterior
+
+
+class Shifts(NamedTuple):
+    """Random shifts of the replayed frames, in pixels; 0 is none.
+
+    Attributes:
+        model: Of what the model is trained on.
+        critic: Of what is filtered for critics and actor. One shift serves both where the two are equal.
+        each_frame: Whether each frame is shifted on its own instead of a sequence as one.
+    """
+
+    model: int
+    critic: int
+    each_frame: bool
+
+    def for_model(self, window: Window) -> Window:
+        """A window as the model is trained on it.
+
+        Args:
+            window: `[B, T+1, …]`.
+
+        Returns:
+            Same shapes.
+        """
+        return self._shifted(window, self.model)
+
+    def for_critic(self, window: Window) -> Window:
+        """A window as it is filtered for critics and actor.
+
+        Args:
+            window: `[B, T+1, …]`.
+
+        Returns:
+            Same shapes.
+        """
+        return self._shifted(window, self.critic)
+
+    def _shifted(self, window: Window, pixels: int) -> Window:
+        if not pixels:
+            return window
+        return window._replace(frames=augmentation.random_shift(window.frames, pixels, each_frame=self.each_frame))
