@@ -31,6 +31,10 @@ class Critic(tf.Module):
         super().__init__(name=name)
         self._mlp = mlp.MLP(state_size + action_size, hidden_sizes, 1, tf.nn.relu, layer_norm=layer_norm)
 
+    def redraw(self) -> None:
+        """Sets all weights to new initial values."""
+        self._mlp.redraw()
+
     def __call__(self, state: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
         """Evaluates a batch.
 

@@ -1,5 +1,6 @@
 """The fully connected stack that heads, critics and actors share."""
 
+import math
 from typing import Callable, List, Sequence
 
 import tensorflow as tf
@@ -39,6 +40,18 @@ class MLP(tf.Module):
                 self._layers.append(tf.keras.layers.Dense(size, activation=activation))
         self._layers.append(tf.keras.layers.Dense(output_size))
         self(tf.zeros([1, input_size]))
+
+    def redraw(self) -> None:
+        """Sets all weights to new initial values, in a `tf.function` at each of its calls."""
+        for layer in self._layers:
+            if isinstance(layer, tf.keras.layers.Dense):
+                # Keras' initializers have a seed each, and would give the same numbers again.
+                limit = math.sqrt(6.0 / sum(layer.kernel.shape))
+                layer.kernel.assign(tf.random.uniform(layer.kernel.shape, -limit, limit))
+                layer.bias.assign(tf.zeros_like(layer.bias))
+            elif isinstance(layer, tf.keras.layers.LayerNormalization):
+                layer.gamma.assign(tf.ones_like(layer.gamma))
+                layer.beta.assign(tf.zeros_like(layer.beta))
 
     def __call__(self, *inputs: tf.Tensor) -> tf.Tensor:
         """Applies the layers to the concatenation of the inputs.

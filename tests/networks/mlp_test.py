@@ -46,3 +46,26 @@ def test_every_hidden_layer_is_normalized_and_the_output_is_not():
     assert shapes == [(2, 3), (3,), (3,), (3,), (3, 5), (5,), (5,), (5,), (5, 4), (4,)]
     x = tf.random.normal([6, 2])
     np.testing.assert_allclose(net(1e3 * x), net(1e4 * x), rtol=1e-3, atol=1e-3)  # their scale is lost
+
+
+def test_redrawn_weights_are_new_initial_values():
+    tf.random.set_seed(0)
+    net = mlp.MLP(100, (60,), 40, tf.nn.relu, layer_norm=True)
+    first, norm, _, last = net._layers
+    begun, found = [first.kernel.numpy()], []
+    redraw = tf.function(net.redraw)
+    for _ in range(2):
+        for variable in net.variables:
+            variable.assign(variable + 5.0)
+        redraw()
+        found.append(first.kernel.numpy())
+        for layer, inputs, outputs in ((first, 100, 60), (last, 60, 40)):
+            kernel, bias = layer.get_weights()
+            limit = np.sqrt(6 / (inputs + outputs))
+            assert 0.98 * limit < np.max(kernel) <= limit and 0.98 * limit < -np.min(kernel) <= limit
+            assert not np.any(bias)
+        np.testing.assert_array_equal(norm.gamma, np.ones(60))
+        np.testing.assert_array_equal(norm.beta, np.zeros(60))
+    # New ones each time, not the first ones again.
+    for a, b in ((begun[0], found[0]), (found[0], found[1])):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.06

@@ -1,6 +1,6 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.agents.slac import pictures
+from slac_tf.agents.slac import pictures, resets
 from slac_tf.agents.slac import window as window_lib
 from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
@@ -45,6 +45,7 @@ class SlacAgent(base.Agent):
         target_entropy: float,
         actor_loss_on_next_step: bool,
         shifts: window_lib.Shifts,
+        reset_interval: Optional[int],
         train_step_counter: tf.Variable,
         name: str = "slac_agent",
     ):
@@ -67,6 +68,7 @@ class SlacAgent(base.Agent):
             actor_loss_on_next_step: Whether the actor's loss is taken at step tau+1, as Eq. (11) has it,
                 or at step tau, as the published code does.
             shifts: Random shifts of frames.
+            reset_interval: Train steps between two resets of critics, actor and temperature; None for none.
             train_step_counter: Incremented by each `train`.
             name: Name.
         """
@@ -103,6 +105,9 @@ class SlacAgent(base.Agent):
             (slac_optimizers.alpha, [self._log_alpha]),
         ):
             optimizers.create_moments(optimizer, variables)
+        self._resets = None
+        if reset_interval is not None:
+            self._resets = resets.HeadResets(reset_interval, networks, slac_optimizers, self._log_alpha)
         self._compiled_pretrain = common.function(self._pretrain_step)
 
     def freeze(self, variables: Sequence[tf.Variable]) -> None:
@@ -126,6 +131,8 @@ class SlacAgent(base.Agent):
 
     def _update_targets(self) -> None:
         self._move_targets(self._target_update_tau)
+        if self._resets is not None:
+            self._resets.after_step(self._train_step_counter)
 
     def _move_targets(self, target_update_tau: float) -> None:
         for critic, target in zip(self._critics, self._target_critics):

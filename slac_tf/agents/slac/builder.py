@@ -44,6 +44,7 @@ def build_slac(
     model_shift: checks.WholeNumber = 0,
     critic_shift: checks.WholeNumber = 0,
     shift_each_frame: checks.Boolean = False,
+    reset_interval: Optional[checks.Count] = None,
 ) -> types.BuiltAgent:
     """Builds the agent (Appendices B and C).
 
@@ -73,6 +74,7 @@ def build_slac(
         model_shift: Pixels by which the model's frames are shifted at random at the most; 0 shifts nothing.
         critic_shift: Same for the frames that are filtered for critics and actor.
         shift_each_frame: Whether each frame is shifted on its own instead of a sequence as one.
+        reset_interval: Train steps between two resets of critics, actor and temperature; none where None.
 
     Returns:
         The agent as the training loop wants it.
@@ -142,6 +144,7 @@ def build_slac(
         target_entropy=float(-action_size) if target_entropy is None else target_entropy,
         actor_loss_on_next_step=actor_loss_on_next_step,
         shifts=window.Shifts(model_shift, critic_shift, shift_each_frame),
+        reset_interval=reset_interval,
         train_step_counter=train_step_counter,
     )
     agent.initialize()
