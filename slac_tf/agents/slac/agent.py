@@ -20,7 +20,7 @@ from slac_tf.utils import images, masks, optimizers
 
 
 class SlacAgent(base.Agent):
-    """Trains a latent model on replayed sequences, critics on its latents, an actor on histories.
+    """Trains a latent model on replayed sequences, and critics and an actor on its latents or on histories.
 
     Replayed windows hold T+1 steps, T the paper's tau. Variables trained by each loss: the model loss
     trains the model (with its encoder), the critic loss the two critics, the actor loss the actor's
@@ -85,7 +85,8 @@ class SlacAgent(base.Agent):
         self._critics = list(networks.critics)
         self._target_critics = list(networks.target_critics)
         self._actor = networks.actor
-        self._history = networks.history
+        self._actor_input = networks.actor_input
+        self._critic_input = networks.critic_input
         self._optimizers = slac_optimizers
         self._last = sequence_length  # index of the window's last step, tau+1 in the paper
         self._model_batch_size = model_batch_size
@@ -271,18 +272,18 @@ class SlacAgent(base.Agent):
         Returns:
             The loss `[B]` and means to log.
         """
-        last = self._last
-        history = self._history.at(last, inferred.features, window.actions, window.step_types)
-        next_actions, next_log_prob = self._actor(history).experimental_sample_and_log_prob()
+        last, see = self._last, self._critic_input.at
+        seen = self._actor_input.at(last, window, inferred)
+        next_actions, next_log_prob = self._actor(seen).experimental_sample_and_log_prob()
         target = sac.td_target(
             reward=window.rewards[:, last - 1],
             discount=window.discounts[:, last - 1],
-            next_qs=[critic(inferred.latents[:, last], next_actions) for critic in self._target_critics],
+            next_qs=[critic(see(last, window, inferred), next_actions) for critic in self._target_critics],
             next_log_prob=next_log_prob,
             alpha=alpha,
             gamma=self._gamma,
         )
-        qs = [critic(inferred.latents[:, last - 1], window.actions[:, last - 1]) for critic in self._critics]
+        qs = [critic(see(last - 1, window, inferred), window.actions[:, last - 1]) for critic in self._critics]
         extra = {"q_mean": tf.reduce_mean(qs[0]), "q_target_mean": tf.reduce_mean(target)}
         return sac.critic_loss(qs, target), extra
 
@@ -300,9 +301,9 @@ class SlacAgent(base.Agent):
             The loss `[B]` and log π of the actions `[B]`.
         """
         step = self._actor_step
-        history = self._history.at(step, inferred.features, window.actions, window.step_types)
-        actions, log_prob = self._actor(history).experimental_sample_and_log_prob()
-        qs = [critic(inferred.latents[:, step], actions) for critic in self._critics]
+        seen = self._actor_input.at(step, window, inferred)
+        actions, log_prob = self._actor(seen).experimental_sample_and_log_prob()
+        qs = [critic(self._critic_input.at(step, window, inferred), actions) for critic in self._critics]
         return sac.actor_loss(qs, log_prob, alpha), log_prob
 
     # Pictures.
