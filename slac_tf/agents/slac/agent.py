@@ -13,7 +13,7 @@ from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.agents.slac import pictures, resets
+from slac_tf.agents.slac import pictures, resets, synthetic
 from slac_tf.agents.slac import window as window_lib
 from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
@@ -46,6 +46,7 @@ class SlacAgent(base.Agent):
         actor_loss_on_next_step: bool,
         shifts: window_lib.Shifts,
         reset_interval: Optional[int],
+        imagination: synthetic.Imagination,
         train_step_counter: tf.Variable,
         name: str = "slac_agent",
     ):
@@ -69,6 +70,7 @@ class SlacAgent(base.Agent):
                 or at step tau, as the published code does.
             shifts: Random shifts of frames.
             reset_interval: Train steps between two resets of critics, actor and temperature; None for none.
+            imagination: Synthetic experience, for actor and critics that see latents.
             train_step_counter: Incremented by each `train`.
             name: Name.
         """
@@ -109,6 +111,7 @@ class SlacAgent(base.Agent):
         self._resets = None
         if reset_interval is not None:
             self._resets = resets.HeadResets(reset_interval, networks, slac_optimizers, self._log_alpha)
+        self._synthetic = synthetic.SyntheticExperience(imagination, networks, gamma)
         self._compiled_pretrain = common.function(self._pretrain_step)
 
     def freeze(self, variables: Sequence[tf.Variable]) -> None:
@@ -192,14 +195,17 @@ class SlacAgent(base.Agent):
         window = _window(experience)
         alpha = tf.exp(self._log_alpha)
         model, model_losses, inferred = self._model_and_inferred(window)
+        imagined = self._synthetic.imagine(inferred, window)
 
         with tf.GradientTape() as critic_tape:
             critic_losses, critic_extra = self.critic_loss(window, inferred, alpha)
+            critic_losses = self._synthetic.with_critic_loss(critic_losses, imagined, alpha)
             critic_loss = tf.reduce_mean(weights * critic_losses)
 
         with tf.GradientTape(watch_accessed_variables=False) as actor_tape:
             actor_tape.watch(self._actor.trainable_variables)
             actor_losses, log_prob = self.actor_loss(window, inferred, alpha)
+            actor_losses = self._synthetic.with_actor_loss(actor_losses, imagined, alpha)
             actor_loss = tf.reduce_mean(weights * actor_losses)
 
         with tf.GradientTape() as alpha_tape:
@@ -231,7 +237,7 @@ class SlacAgent(base.Agent):
         """
         features = self._model.encoder(window.frames)
         posterior = self._model.posterior(features, window.actions, window.step_types)
-        return window_lib.Inferred(features, self._model.vector(posterior))
+        return window_lib.Inferred(features, self._model.vector(posterior), self._synthetic.begin(posterior))
 
     def model_loss(self, window: window_lib.Window) -> "tuple[elbo.Elbo, window_lib.Inferred]":
         """J_M(ψ), Eq. (9). Trains the model's variables, the encoder's among them.
@@ -257,7 +263,7 @@ class SlacAgent(base.Agent):
             reward_mask=1.0 - tf.cast(masks.is_first(window.step_types)[:, 1:], tf.float32),
             kl=model.kl(posterior, prior, window.step_types),
         )
-        return losses, window_lib.Inferred(features, latents)
+        return losses, window_lib.Inferred(features, latents, self._synthetic.begin(posterior))
 
     def critic_loss(
         self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor

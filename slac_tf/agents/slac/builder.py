@@ -10,7 +10,7 @@ from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.agents.slac import agent as slac_agent
-from slac_tf.agents.slac import inputs, networks, window
+from slac_tf.agents.slac import inputs, networks, synthetic, window
 from slac_tf.latent_models import base
 from slac_tf.networks import conv
 from slac_tf.utils import checks, optimizers
@@ -47,6 +47,9 @@ def build_slac(
     critic_shift: checks.WholeNumber = 0,
     shift_each_frame: checks.Boolean = False,
     reset_interval: Optional[checks.Count] = None,
+    imagination_steps: checks.WholeNumber = 0,
+    imagined_critic_share: checks.Fraction = 0.5,
+    imagined_actor_share: checks.Fraction = 0.5,
 ) -> types.BuiltAgent:
     """Builds the agent (Appendices B and C).
 
@@ -79,6 +82,10 @@ def build_slac(
         critic_shift: Same for the frames that are filtered for critics and actor.
         shift_each_frame: Whether each frame is shifted on its own instead of a sequence as one.
         reset_interval: Train steps between two resets of critics, actor and temperature; none where None.
+        imagination_steps: Steps that the model makes under the actor from each window's last latent, for critics and
+            actor to train on; 0 imagines nothing. Actor and critics must see latents.
+        imagined_critic_share: Weight of these steps in the critic loss.
+        imagined_actor_share: Their weight in the actor loss.
 
     Returns:
         The agent as the training loop wants it.
@@ -138,6 +145,7 @@ def build_slac(
         actor_loss_on_next_step=actor_loss_on_next_step,
         shifts=window.Shifts(model_shift, critic_shift, shift_each_frame),
         reset_interval=reset_interval,
+        imagination=_imagination(nets, imagination_steps, imagined_critic_share, imagined_actor_share),
         train_step_counter=train_step_counter,
     )
     agent.initialize()
@@ -177,3 +185,20 @@ def _check_lengths(nets: networks.SlacNetworks, sequence_length: int, actor_loss
     if nets.actor_input.length > longest:
         which = "sequence_length + 1 =" if actor_loss_on_next_step else "sequence_length"
         raise ValueError(f"build_slac.history_length: {nets.actor_input.length}, expected 1 to {which} {longest}")
+
+
+def _imagination(
+    nets: networks.SlacNetworks, num_steps: int, critic_share: float, actor_share: float
+) -> synthetic.Imagination:
+    for seen, name in ((nets.actor_input, "actor_input"), (nets.critic_input, "critic_input")):
+        if num_steps and not isinstance(seen, inputs.LatentInput):
+            raise ValueError(
+                f"build_slac.imagination_steps: {num_steps}, expected 0 with {name} = @{type(seen).__name__}: what is "
+                f"imagined has no history; set build_slac.{name} = @LatentInput"
+            )
+    if num_steps and not critic_share and not actor_share:
+        raise ValueError(
+            f"build_slac.imagined_critic_share: {critic_share}, expected above 0, or imagined_actor_share above 0, "
+            f"with imagination_steps = {num_steps}"
+        )
+    return synthetic.Imagination(num_steps, critic_share, actor_share)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from slac_tf.latent_models import base
 from slac_tf.utils import augmentation
 
 
@@ -22,6 +23,7 @@ class Inferred(NamedTuple):
 
     features: tf.Tensor  # [B, T+1, F] float32
     latents: tf.Tensor  # [B, T+1, L] float32, samples of the posterior
+    last_state: base.LatentState  # [B, D] for each layer, at the last step; empty where nothing is imagined
 
 
 class Shifts(NamedTuple):
