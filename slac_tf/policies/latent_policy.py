@@ -33,7 +33,8 @@ class LatentPolicy(tf_policy.TFPolicy):
         """Constructor.
 
         Args:
-            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`, and `'state'`, `[S] float32`, if the
+                model reads it.
             action_spec: `[A] float32` in [-1, 1].
             model: Filters.
             actor: The policy network, of latents `[B, latent_size] float32`.
@@ -57,7 +58,7 @@ class LatentPolicy(tf_policy.TFPolicy):
     ) -> policy_step.PolicyStep:
         del seed  # TensorFlow's global seed rules the samples
         begins = time_step.is_first()  # [B]
-        feature = self._model.encoder(time_step.observation["pixels"])
+        feature = self._model.encode(time_step.observation)
         afresh = self._model.first_posterior(feature)
         later = self._model.posterior_step(policy_state["latent"], policy_state["action"], feature)
         latent = tf.nest.map_structure(lambda a, b: masks.where(begins, a, b), afresh, later)

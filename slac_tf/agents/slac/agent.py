@@ -53,7 +53,7 @@ class SlacAgent(base.Agent):
         """Constructor.
 
         Args:
-            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`, and `'state'` if the model reads it.
             action_spec: `[A] float32` in [-1, 1].
             networks: The networks, built.
             slac_optimizers: One for each loss.
@@ -235,7 +235,7 @@ class SlacAgent(base.Agent):
         Returns:
             `[B, T+1, …]`.
         """
-        features = self._model.encoder(window.frames)
+        features = self._model.encode(window.observation)
         posterior = self._model.posterior(features, window.actions, window.step_types)
         return window_lib.Inferred(features, self._model.vector(posterior), self._synthetic.begin(posterior))
 
@@ -250,11 +250,12 @@ class SlacAgent(base.Agent):
         """
         model = self._model
         frames = images.to_float(window.frames)
-        features = model.encoder(window.frames)
+        features = model.encode(window.observation)
         posterior = model.posterior(features, window.actions, window.step_types)
         prior = model.prior(posterior, window.actions, window.step_types)
         latents = model.vector(posterior)
         reward_means, reward_stds = model.reward(latents, window.actions)
+        states = model.state(latents)
         losses = elbo.elbo(
             frame_log_probs=elbo.frame_log_prob(frames, model.decode(latents), self._decoder_variance),
             rewards=window.rewards[:, :-1],
@@ -262,6 +263,7 @@ class SlacAgent(base.Agent):
             reward_stds=reward_stds,
             reward_mask=1.0 - tf.cast(masks.is_first(window.step_types)[:, 1:], tf.float32),
             kl=model.kl(posterior, prior, window.step_types),
+            state_log_probs=None if states is None else elbo.state_log_prob(window.states, *states),
         )
         return losses, window_lib.Inferred(features, latents, self._synthetic.begin(posterior))
 
@@ -334,13 +336,13 @@ def _window(experience: trajectory_lib.Trajectory) -> window_lib.Window:
         rewards=experience.reward,
         discounts=experience.discount,
         step_types=experience.step_type,
+        states=experience.observation.get("state", ()),
     )
 
 
 def _model_summary(losses: elbo.Elbo) -> Dict[str, tf.Tensor]:
-    means = {
-        "frame_log_prob": losses.frame_log_prob,
-        "reward_log_prob": losses.reward_log_prob,
-        **{f"kl_{layer}": kl for layer, kl in losses.kl.items()},
-    }
+    means = {"frame_log_prob": losses.frame_log_prob, "reward_log_prob": losses.reward_log_prob}
+    means.update({f"kl_{layer}": kl for layer, kl in losses.kl.items()})
+    if losses.state_log_prob is not None:
+        means["state_log_prob"] = losses.state_log_prob
     return {name: tf.reduce_mean(values) for name, values in means.items()}

@@ -1,6 +1,7 @@
 """SLAC from its settings."""
 
-from typing import Optional
+import inspect
+from typing import Callable, Optional
 
 import gin
 import tensorflow as tf
@@ -54,10 +55,11 @@ def build_slac(
     """Builds the agent (Appendices B and C).
 
     Args:
-        time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+        time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`; if also `'state'`, `[S] float32`, the
+            model encodes and predicts both.
         action_spec: `[A] float32` in [-1, 1].
         train_step_counter: Incremented by each train step.
-        latent_model: Called with `action_size=A`.
+        latent_model: Called with `action_size=A`, and with `state_size=S` where a state is observed.
         sequence_length: T, the paper's tau.
         history_length: Frames of the history that the actor or the critics see; T where None, as in the published
             code. T+1 for the actor, as Eq. (10) and (11) have it, goes with `actor_loss_on_next_step`.
@@ -102,7 +104,7 @@ def build_slac(
         raise ValueError(f"build_slac.model_batch_size: {model_batch_size}, expected 1 to batch_size {batch_size}")
     action_size = action_spec.shape.num_elements()
     nets = networks.make_networks(
-        latent_model(action_size=action_size),
+        _make_model(latent_model, time_step_spec, action_size),
         action_size,
         sequence_length if history_length is None else history_length,
         hidden_sizes,
@@ -172,6 +174,20 @@ def _check_frames(time_step_spec: ts.TimeStep) -> None:
         raise ValueError(
             f"build_slac: frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64"
         )
+
+
+def _make_model(
+    latent_model: Callable[..., base.LatentModel], time_step_spec: ts.TimeStep, action_size: int
+) -> base.LatentModel:
+    state = time_step_spec.observation.get("state")
+    if state is None:
+        return latent_model(action_size=action_size)
+    if "state_size" not in inspect.signature(latent_model).parameters:
+        raise ValueError(
+            "build_slac: observation holds 'state', expected 'pixels' alone for a latent model without an argument "
+            "state_size: set the environment's observations = ('pixels',)"
+        )
+    return latent_model(action_size=action_size, state_size=state.shape.num_elements())
 
 
 def _check_lengths(nets: networks.SlacNetworks, sequence_length: int, actor_loss_on_next_step: bool) -> None:

@@ -20,7 +20,7 @@ def videos(model: base.LatentModel, window: window_lib.Window, context_frames: i
     Returns:
         Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
     """
-    features = model.encoder(window.frames)
+    features = model.encode(window.observation)
     states: Dict[str, base.LatentState] = {
         "posterior": model.posterior(features, window.actions, window.step_types),
         "conditional_prior": model.open_loop(features, window.actions, context_frames),

@@ -1,6 +1,6 @@
 """What the losses read of a replayed window, and how its frames are shifted."""
 
-from typing import NamedTuple
+from typing import Any, Mapping, NamedTuple, Tuple, Union
 
 import tensorflow as tf
 
@@ -16,6 +16,12 @@ class Window(NamedTuple):
     rewards: tf.Tensor  # [B, T+1] float32
     discounts: tf.Tensor  # [B, T+1] float32
     step_types: tf.Tensor  # [B, T+1] int32
+    states: Union[tf.Tensor, Tuple[()]]  # [B, T+1, S] float32, or nothing where only frames are observed
+
+    @property
+    def observation(self) -> Mapping[str, Any]:
+        """What a model's `encode` reads of."""
+        return {"pixels": self.frames, "state": self.states}
 
 
 class Inferred(NamedTuple):
