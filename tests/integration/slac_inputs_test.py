@@ -61,6 +61,13 @@ def test_learns(actor_input, critic_input, tmp_path):
 
 
 @pytest.mark.expensive
+@pytest.mark.parametrize("binding", ["build_slac.imagination_steps = 2", "OBSERVATIONS = ('pixels', 'state')"])
+def test_learns_with_synthetic_experience_and_from_image_and_state(binding, tmp_path):
+    inputs = ("LatentInput", "LatentInput")
+    assert any(run(*inputs, tmp_path / str(seed), seed=seed, more=[binding]) > SOLVED for seed in range(2))
+
+
+@pytest.mark.expensive
 @pytest.mark.parametrize("actor_input", INPUTS)
 def test_a_loss_turned_around_does_not(actor_input, tmp_path, monkeypatch):
     right_loss = sac.actor_loss
