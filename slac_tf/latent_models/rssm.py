@@ -39,6 +39,7 @@ class RSSM(base.LatentModel):
         reward_hidden_sizes: Sequence[int] = (256, 256),
         free_nats: float = 3.0,
         name: str = "rssm",
+        state_size: Optional[int] = None,
     ):
         """Constructor.
 
@@ -51,6 +52,7 @@ class RSSM(base.LatentModel):
             reward_hidden_sizes: Hidden layers of the reward model, which is SLAC's.
             free_nats: KL of a step below which it costs nothing.
             name: Name.
+            state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
             ValueError: If a size is no positive integer.
@@ -65,6 +67,7 @@ class RSSM(base.LatentModel):
             base_depth=base_depth,
             hidden_sizes=reward_hidden_sizes,
             name=name,
+            state_size=state_size,
             encoder=planet_conv.PlanetEncoder(base_depth),
             decoder=planet_conv.PlanetDecoder(h_size + s_size, base_depth),
         )
