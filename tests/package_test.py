@@ -89,6 +89,6 @@ def test_own_file_that_includes_shipped_ones(installed, tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_lists_its_flags(installed, name):
     shown = run(installed[0] / f"slac_tf-{name}", "--helpshort", cwd=installed[1])
-    flag = {"benchmark": "--only", "play": "--policy", "plot": "--csv"}.get(name, "--root_dir")
+    flag = {"benchmark": "--only", "play": "--policy", "results": "--runs"}.get(name, "--root_dir")
     assert flag in shown.stdout.replace("--[no]", "--"), shown.stdout + shown.stderr
     assert not shown.stderr
