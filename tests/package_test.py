@@ -61,6 +61,7 @@ def test_what_is_shipped(wheel):
     files = [path.relative_to(ROOT) for path in (ROOT / "gin_configs").rglob("*.gin")]
     assert {f"slac_tf/{path}" for path in files} <= names
     assert {"slac_tf/requirements.lock", "slac_tf/py.typed", "slac_tf/benchmarks/parts/loop.py"} <= names
+    assert {f"slac_tf/results/published/figure{number}.csv" for number in (4, 5, 6)} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "gin_configs")) or "pycache" in name]
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from slac_tf.results import eval_csv, statistics
 
-
 _LEVEL_FROM = 10_000_000  # env steps, beyond every x axis
 
 
@@ -76,8 +75,8 @@ def at(curve: Curve, env_step: int) -> Sequence[float]:
         env_step: Where.
 
     Returns:
-        Return, lower and upper end of the band, number of seeds; nothing outside of the curve, or in a gap that is longer than
-        one and a half of the usual distance between points.
+        Return, lower and upper end of the band, number of seeds; nothing outside of the curve, or in a gap that is
+        longer than one and a half of the usual distance between points.
     """
     exact = np.flatnonzero(curve.env_steps == env_step)
     if exact.size:

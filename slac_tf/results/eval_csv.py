@@ -37,8 +37,9 @@ def gather(places: Sequence[str], policies: Sequence[str]) -> Dict[Tuple[str, st
     """Reads the runs at some places.
 
     Args:
-        places: `DIR`, `FILE` or `NAME=` before either; NAME is the method. DIR is a run, holds runs called `seed<N>`, or is a sweep,
-            `DIR/<variant>/seed<N>`. Without NAME the method is called as the run's directory, or the one above `seed<N>`.
+        places: `DIR`, `FILE` or `NAME=` before either; NAME is the method. DIR is a run, holds runs called `seed<N>`, or
+            is a sweep, `DIR/<variant>/seed<N>`. Without NAME the method is called as the run's directory, or the one
+            above `seed<N>`.
         policies: Whose returns are needed.
 
     Returns:
@@ -59,7 +60,8 @@ def gather(places: Sequence[str], policies: Sequence[str]) -> Dict[Tuple[str, st
                 continue  # named twice
             if other:
                 raise ValueError(
-                    f"{path} and {other}: both are seed {run.seed} of {run.method} on {run.task}, expected a NAME= for each"
+                    f"{path} and {other}: both are seed {run.seed} of {run.method} on {run.task}, "
+                    "expected a NAME= for each"
                 )
             above = path.resolve().parent.parent
             if _is_seed(path) and tasks.setdefault(above, run.task) != run.task:
@@ -148,15 +150,18 @@ def _numbers(path: pathlib.Path, rows: Sequence[Dict[str, str]], column: str) ->
 
 
 def _check_steps(path: pathlib.Path, env_steps: np.ndarray, rows: Sequence[Dict[str, str]]) -> None:
-    """A gap between two of half its length or less is a row that is missing; so is a first row after training has begun."""
+    """A row is missing in a gap between two shorter ones that divide it, and before a first one after training began."""
     gaps = np.diff(env_steps)
     if np.any(gaps <= 0):
         index = int(np.argmax(gaps <= 0))
         raise ValueError(
-            f"{path}, line {index + 3}: env step {env_steps[index + 1]:,} after {env_steps[index]:,}, expected a higher one"
+            f"{path}, line {index + 3}: env step {env_steps[index + 1]:,} after {env_steps[index]:,}, "
+            "expected a higher one"
         )
     if "train_step" in rows[0] and rows[0]["train_step"] != "0":
-        raise ValueError(f"{path}: the first row is of train step {rows[0]['train_step']}, expected 0: a row is missing")
+        raise ValueError(
+            f"{path}: the first row is of train step {rows[0]['train_step']}, expected 0: a row is missing"
+        )
     for index in range(1, len(gaps) - 1):
         usual = gaps[index - 1]
         if gaps[index] > usual and gaps[index] % usual == 0 and gaps[index + 1] == usual:

@@ -20,7 +20,18 @@ _COLORS = {
     ("sac state", "sac_state", "fully deterministic", "deterministic"): "#555555",
     ("d4pg pixels", "d4pg"): "#882255",
 }
-_OTHER_COLORS = ("#000000", "#88ccee", "#aa4499", "#117733", "#999933", "#cc6677", "#332288", "#661100", "#6699cc", "#bbbbbb")
+_OTHER_COLORS = (
+    "#000000",
+    "#88ccee",
+    "#aa4499",
+    "#117733",
+    "#999933",
+    "#cc6677",
+    "#332288",
+    "#661100",
+    "#6699cc",
+    "#bbbbbb",
+)
 _DASHES = ("-", "--", "-.", ":")  # where the colors begin again
 _LEVEL_DASHES = {"sac state": "-.", "d4pg": "--", "mpo": ":"}
 
@@ -212,7 +223,7 @@ def _title(task: str) -> str:
 
 
 def _name(each: curve.Curve) -> str:
-    """What has a color of its own: a run's method, and a published one's with its source where others share the name."""
+    """What has a color of its own: a run's method; a published one with its source, for others share its name."""
     return each.method if not each.source else f"{each.source}:{each.method}"
 
 
@@ -227,7 +238,7 @@ def _label(each: curve.Curve, together: Sequence[curve.Curve], with_runs: bool) 
 
 
 def _lines(curves: Sequence[curve.Curve]) -> Dict[str, Tuple[str, str]]:
-    """Color and dashes by `_name`. A run has the color of its published counterpart, unless another run has it already."""
+    """Color and dashes by `_name`. A run has the color of its published counterpart, unless another run has it."""
     result: Dict[str, Tuple[str, str]] = {}
     taken: Set[str] = set()
     others = 0
@@ -261,5 +272,8 @@ def _bands(curves: Sequence[curve.Curve], statistic: str) -> str:
     if any(not each.source for each in curves):
         name = {"mean": "mean", "iqm": "interquartile mean"}[statistic]
         intervals = any(np.isfinite(each.low).any() for each in curves if not each.source)
-        parts.append(f"runs: {name} over seeds" + (", with its 95 % bootstrap interval" if intervals else ", one seed, no interval"))
+        parts.append(
+            f"runs: {name} over seeds"
+            + (", with its 95 % bootstrap interval" if intervals else ", one seed, no interval")
+        )
     return "; ".join(parts)

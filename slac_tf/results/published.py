@@ -91,5 +91,7 @@ def of_task(task: str) -> List[curve.Curve]:
     curves = load()
     found = [each for each in curves if each.task == curve.task_key(task)]
     if not found:
-        raise ValueError(f"task {task}: nothing published, expected one of {', '.join(sorted({c.task for c in curves}))}")
+        raise ValueError(
+            f"task {task}: nothing published, expected one of {', '.join(sorted({c.task for c in curves}))}"
+        )
     return found

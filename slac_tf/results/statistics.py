@@ -16,7 +16,7 @@ def mean(values: np.ndarray) -> np.ndarray:
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """The mean of the middle half: a quarter of the values, rounded down, is left out at either end (Agarwal et al. 2021).
+    """The mean of the middle half: a quarter, rounded down, is left out at either end (Agarwal et al. 2021).
 
     Args:
         values: `[..., S]`; up to 3 of them are all kept.
@@ -34,8 +34,9 @@ STATISTICS = {"mean": mean, "iqm": interquartile_mean}
 def interval(values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> Tuple[float, float]:
     """The 95 % percentile interval of the bootstrap over seeds.
 
-    Seeds are drawn within one task and never across tasks, as in the stratified bootstrap of Agarwal et al. (2021, arXiv:2108.13264). Up to
-    5 seeds, every possible resample is taken, which leaves nothing to chance; beyond, 5000 are drawn from a fixed seed.
+    Seeds are drawn within one task and never across tasks, as in the stratified bootstrap of Agarwal et al. (2021,
+    arXiv:2108.13264). Up to 5 seeds, every possible resample is taken, which leaves nothing to chance; beyond, 5000 are
+    drawn from a fixed seed.
 
     Args:
         values: `[S] float64`, one a seed.
@@ -61,8 +62,8 @@ def over_seeds(
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One curve from the curves of several seeds, which may have unequal lengths.
 
-    Each point is over the seeds that reached it. A step at which a seed that went further has no evaluation, because another
-    one stopped there, is left out.
+    Each point is over the seeds that reached it. A step at which a seed that went further has no evaluation, because
+    another one stopped there, is left out.
 
     Args:
         env_steps: `[N_s] int64` a seed, increasing.
@@ -70,8 +71,8 @@ def over_seeds(
         statistic: A key of `STATISTICS`.
 
     Returns:
-        Env steps `[N] int64`, the statistic `[N] float64`, lower and upper end of its interval `[N] float64`, nan where one seed is left, and
-        the number of seeds `[N] int64`.
+        Env steps `[N] int64`, the statistic `[N] float64`, lower and upper end of its interval `[N] float64`, nan where
+        one seed is left, and the number of seeds `[N] int64`.
     """
     seeds = [dict(zip(steps.tolist(), values.tolist())) for steps, values in zip(env_steps, returns)]
     kept, centres, lows, highs, counts = [], [], [], [], []

@@ -23,12 +23,18 @@ def table(curves: Sequence[curve.Curve], statistic: str) -> str:
     parts = []
     for task in dict.fromkeys(each.task for each in curves):
         steps = [f"{step // 1000}k" if step < 1_000_000 else f"{step // 1_000_000}M" for step in ENV_STEPS]
-        lines = [f"**{task}**, return at env steps", "", _row("method", "source", "seeds", *steps, "last, or level line")]
+        lines = [
+            f"**{task}**, return at env steps",
+            "",
+            _row("method", "source", "seeds", *steps, "last, or level line"),
+        ]
         lines.append("|---" * (len(ENV_STEPS) + 4) + "|")
         of_task = [each for each in curves if each.task == task]
         for each in sorted(of_task, key=lambda one: bool(one.source)):
             cells = [_cell(curve.at(each, step), bool(each.source)) for step in ENV_STEPS]
-            lines.append(_row(each.method, each.source or "runs", seeds(each.num_seeds, each.env_steps), *cells, _last(each)))
+            lines.append(
+                _row(each.method, each.source or "runs", seeds(each.num_seeds, each.env_steps), *cells, _last(each))
+            )
         parts.append("\n".join(lines))
     if any(not each.source for each in curves):
         name = {"mean": "mean", "iqm": "interquartile mean"}[statistic]
@@ -48,7 +54,11 @@ def seeds(num_seeds: np.ndarray, env_steps: np.ndarray) -> str:
     Returns:
         Such as '3', or '3 to 40,000, 1 to 90,000' where seeds ended before others.
     """
-    ends = [index for index in range(len(num_seeds)) if index + 1 == len(num_seeds) or num_seeds[index + 1] != num_seeds[index]]
+    ends = [
+        index
+        for index in range(len(num_seeds))
+        if index + 1 == len(num_seeds) or num_seeds[index + 1] != num_seeds[index]
+    ]
     if len(ends) == 1:
         return str(num_seeds[0] or _NONE)
     return ", ".join(f"{num_seeds[index]} to {env_steps[index]:,}" for index in ends)
@@ -89,5 +99,7 @@ def notes(curves: Sequence[curve.Curve]) -> List[str]:
         if np.all(each.num_seeds == 1):
             result.append(f"{each.method} on {each.task}: one seed only, drawn without an interval")
         elif len(set(each.num_seeds.tolist())) > 1:
-            result.append(f"{each.method} on {each.task}: runs of unequal length, seeds {seeds(each.num_seeds, each.env_steps)}")
+            result.append(
+                f"{each.method} on {each.task}: runs of unequal length, seeds {seeds(each.num_seeds, each.env_steps)}"
+            )
     return result

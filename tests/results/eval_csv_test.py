@@ -54,7 +54,10 @@ FIRST = ROW.format(10, 0)
 MISTAKES = {
     "no_rows": ([""], "no rows"),
     "torn_row": ([FIRST, "finger_spin,0,20,1"], "line 3: 4 cells, expected 7"),
-    "torn_number": ([FIRST, "finger_spin,0,20,5,1,x,2.0"], "line 3: AverageReturnEvalPolicy 'x', expected a finite number"),
+    "torn_number": (
+        [FIRST, "finger_spin,0,20,5,1,x,2.0"],
+        "line 3: AverageReturnEvalPolicy 'x', expected a finite number",
+    ),
     "not_finite": ([FIRST, "finger_spin,0,20,5,1,nan,2.0"], "'nan', expected a finite number"),
     "two_tasks": ([FIRST, "cheetah_run,0,20,5,1,1.0,2.0"], "rows of task finger_spin and of task cheetah_run"),
     "two_seeds": ([FIRST, "finger_spin,1,20,5,1,1.0,2.0"], "rows of seed 0 and of seed 1"),
@@ -81,7 +84,7 @@ def test_files_that_are_refused(tmp_path, name):
 @pytest.mark.parametrize("content", [b"", b"task,seed\n", b"\xff\xfe\x00", b"task\x00\n"])
 def test_files_that_are_none(tmp_path, content):
     (tmp_path / "eval.csv").write_bytes(content)
-    with pytest.raises(ValueError, match="expected an eval.csv"):
+    with pytest.raises(ValueError, match=r"expected an eval\.csv"):
         eval_csv.gather([str(tmp_path)], POLICIES)
 
 
@@ -100,7 +103,7 @@ def test_a_row_that_other_seeds_have(tmp_path):
 
 
 def test_places_that_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no eval.csv in it"):
+    with pytest.raises(ValueError, match=r"no eval\.csv in it"):
         eval_csv.gather([str(tmp_path)], POLICIES)
     with pytest.raises(ValueError, match="no such directory"):
         eval_csv.gather([str(tmp_path / "x")], POLICIES)

@@ -7,7 +7,7 @@ from slac_tf.results import curve, published
 
 pytest.importorskip("matplotlib")
 
-from slac_tf.results import figures  # noqa: E402
+from slac_tf.results import figures
 
 
 def ours(task, method="SLAC", low=0.0):

@@ -44,7 +44,7 @@ def test_all_sources_are_explained():
 def test_tasks():
     assert by_name(published.of_task("HalfCheetah-v4")).keys() == by_name(published.of_task("HalfCheetah")).keys()
     assert {each.task for each in published.of_task("cartpole_swingup")} == {"cartpole_swingup"}
-    with pytest.raises(ValueError, match="task acrobot_swingup: nothing published, expected one of .*cheetah_run"):
+    with pytest.raises(ValueError, match=r"task acrobot_swingup: nothing published, expected one of .*cheetah_run"):
         published.of_task("acrobot_swingup")
     with pytest.raises(ValueError, match="figure 7: expected one of 4, 5, 6"):
         published.of_figure(7)

@@ -20,8 +20,8 @@ def test_interval_of_two_seeds():
 
 
 def test_interval_of_three_seeds():
-    # 27 resamples of 0, 3, 9. The lowest means are 0 (once), then 1 (0, 0, 3: three times); the highest 9 (once), then 7 (9, 9, 3: three
-    # times). Place 26 * 0.025 = 0.65 between 0 and 1; place 25.35 between 7 and 9: 7 + 0.35 * 2.
+    # 27 resamples of 0, 3, 9. The lowest means are 0 (once), then 1 (0, 0, 3: three times); the highest 9 (once), then
+    # 7 (9, 9, 3: three times). Place 26 * 0.025 = 0.65 between 0 and 1; place 25.35 between 7 and 9: 7 + 0.35 * 2.
     assert statistics.interval(np.array([0.0, 3.0, 9.0]), statistics.mean) == pytest.approx((0.65, 7.7))
 
 
