@@ -37,9 +37,9 @@ def gather(places: Sequence[str], policies: Sequence[str]) -> Dict[Tuple[str, st
     """Reads the runs at some places.
 
     Args:
-        places: `DIR`, `FILE` or `NAME=` before either; NAME is the method. DIR is a run, holds runs called `seed<N>`, or
-            is a sweep, `DIR/<variant>/seed<N>`. Without NAME the method is called as the run's directory, or the one
-            above `seed<N>`.
+        places: `DIR`, `FILE` or `NAME=` before either; NAME is the method. DIR is a run, holds runs called `seed<N>`,
+            or is a sweep, `DIR/<variant>/seed<N>`. Without NAME the method is called as the run's directory, or the
+            one above `seed<N>`.
         policies: Whose returns are needed.
 
     Returns:
@@ -150,7 +150,7 @@ def _numbers(path: pathlib.Path, rows: Sequence[Dict[str, str]], column: str) ->
 
 
 def _check_steps(path: pathlib.Path, env_steps: np.ndarray, rows: Sequence[Dict[str, str]]) -> None:
-    """A row is missing in a gap between two shorter ones that divide it, and before a first one after training began."""
+    """Refuses a gap between two shorter ones that divide it, and a first row from after training began."""
     gaps = np.diff(env_steps)
     if np.any(gaps <= 0):
         index = int(np.argmax(gaps <= 0))
