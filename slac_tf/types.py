@@ -64,6 +64,8 @@ class BuiltAgent:
         trained_step: Index in the window of the step whose transition is trained on, which replay keeps
             from being a reset; the last transition's where None.
         prioritization: None where replay is sampled uniformly.
+        on_policy: Whether the agent trains once on each window of its own steps, when it is full, in the place of a
+            replay and of the schedule's train steps. Its collect policy's info is part of the steps.
     """
 
     agent: tf_agent.TFAgent
@@ -75,3 +77,4 @@ class BuiltAgent:
     reusable: Optional[ReusableModel] = None
     trained_step: Optional[int] = None
     prioritization: Optional[Prioritization] = None
+    on_policy: bool = False

@@ -116,7 +116,7 @@ class RolloutDriver(driver.Driver):
             step_type=pending.time_step.step_type,
             observation=pending.time_step.observation,
             action=pending.action_step.action,
-            policy_info=(),
+            policy_info=pending.action_step.info,
             next_step_type=next_time_step.step_type,
             reward=next_time_step.reward,
             discount=next_time_step.discount,

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from slac_tf import types
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import interface
 from slac_tf.runs import storage
 
 _PREFIX = "checkpoint-"
@@ -69,7 +69,7 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(agent=agent, **parts)
         self._keep = keep
 
-    def save(self, agent_step: int, state: Dict[str, Any], replay: sequence_replay.SequenceReplay) -> pathlib.Path:
+    def save(self, agent_step: int, state: Dict[str, Any], replay: interface.Replay) -> pathlib.Path:
         """Writes a checkpoint.
 
         Args:
@@ -106,7 +106,7 @@ class Checkpoints:
                 shutil.rmtree(leftover)
         return place
 
-    def _write(self, directory: pathlib.Path, state: Dict[str, Any], replay: sequence_replay.SequenceReplay) -> None:
+    def _write(self, directory: pathlib.Path, state: Dict[str, Any], replay: interface.Replay) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self._checkpoint.write(str(directory / "agent"))

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Mapping
 from absl import logging
 
 from slac_tf import types
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import interface
 from slac_tf.runs import checkpoints, counters, metrics, progress, resources, run_dir, storage
 from slac_tf.utils import seeds
 
@@ -27,7 +27,7 @@ class Keeper:
         self,
         directory: run_dir.RunDir,
         built: types.BuiltAgent,
-        replay: sequence_replay.SequenceReplay,
+        replay: interface.Replay,
         *,
         seed: int,
         action_repeat: int,

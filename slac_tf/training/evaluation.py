@@ -10,7 +10,7 @@ from tf_agents.policies import py_tf_eager_policy
 from slac_tf import types
 from slac_tf.environments import faults, task_environment
 from slac_tf.export import saved_model
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import interface
 from slac_tf.rollouts import episodes
 from slac_tf.runs import films, metrics, run_dir, storage
 from slac_tf.training import settings as settings_lib
@@ -110,7 +110,7 @@ class Evaluator:
     def evaluate(
         self,
         position: Mapping[str, Any],
-        replay: sequence_replay.SequenceReplay,
+        replay: interface.Replay,
         should_stop: Callable[[], bool],
     ) -> Optional[Dict[str, float]]:
         """Runs the episodes; then numbers, films and exports. An evaluation is whole or not there.
@@ -166,7 +166,7 @@ class Evaluator:
         except faults.FaultyEnvironmentError as fault:
             raise faults.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
 
-    def _report(self, replay: sequence_replay.SequenceReplay) -> Optional[np.ndarray]:
+    def _report(self, replay: interface.Replay) -> Optional[np.ndarray]:
         """The agent's pictures of sequences within one episode, `[T+1, H, W, 3] uint8`, or None."""
         if self._built.report is None:
             return None

@@ -13,7 +13,7 @@ from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.environments import task_environment
-from slac_tf.replay import memory, sequence_replay
+from slac_tf.replay import interface, memory, rollout_replay, sequence_replay
 from slac_tf.rollouts import rollout_driver
 from slac_tf.runs import checkpoints, failures, finite, keeper, resources, run_dir, signals, storage
 from slac_tf.training import evaluation, transfer
@@ -61,6 +61,7 @@ class Experiment(NamedTuple):
         built: The agent.
         driver: Steps policies in the environment; counters and replay observe it.
         replay: Sequences.
+        updates_due: Train steps that an agent step makes due, called with whether an episode ended with it.
         evaluator: Evaluates the agent's policies.
         guard: Looks at what each train step reports.
         keeper: Keeps the run.
@@ -73,7 +74,8 @@ class Experiment(NamedTuple):
     environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
     driver: rollout_driver.RolloutDriver
-    replay: sequence_replay.SequenceReplay
+    replay: interface.Replay
+    updates_due: Callable[[bool], float]
     evaluator: evaluation.Evaluator
     guard: finite.FiniteGuard
     keeper: keeper.Keeper
@@ -129,7 +131,7 @@ def train_eval(
     environment = load_environment(seed=seed if found is None else seed + found.state["agent_step"])
     built = build_agent_for(environment, build_agent)
     settings_lib.check_fit(settings, built, environment)
-    memory.check_memory(built.agent.collect_data_spec, settings.replay.capacity)
+    memory.check_memory(built.agent.collect_data_spec, _capacity(built, settings))
     initial = settings.initial_model
     return Plan(
         directory=directory,
@@ -211,7 +213,16 @@ def started(plan: Plan) -> Iterator[Experiment]:
         plan.directory.close()
 
 
-def _replay(plan: Plan) -> sequence_replay.SequenceReplay:
+def _capacity(built: types.BuiltAgent, settings: settings_lib.Settings) -> int:
+    """Steps that are held."""
+    return built.sequence_length + 1 if built.on_policy else settings.replay.capacity
+
+
+def _replay(plan: Plan) -> interface.Replay:
+    if plan.built.on_policy:
+        return rollout_replay.RolloutReplay(
+            plan.built.agent.collect_data_spec, sequence_length=plan.built.sequence_length
+        )
     return sequence_replay.SequenceReplay(
         plan.built.agent.collect_data_spec,
         sequence_length=plan.built.sequence_length,
@@ -224,7 +235,14 @@ def _replay(plan: Plan) -> sequence_replay.SequenceReplay:
     )
 
 
-def _experiment(plan: Plan, replay: sequence_replay.SequenceReplay) -> Experiment:
+def _updates_due(plan: Plan, replay: interface.Replay) -> Callable[[bool], float]:
+    if isinstance(replay, rollout_replay.RolloutReplay):
+        rollouts = replay
+        return lambda episode_ends: float(rollouts.is_full)
+    return plan.settings.schedule.updates_due
+
+
+def _experiment(plan: Plan, replay: interface.Replay) -> Experiment:
     built, settings = plan.built, plan.settings
     kept = keeper.Keeper(
         plan.directory,
@@ -245,6 +263,7 @@ def _experiment(plan: Plan, replay: sequence_replay.SequenceReplay) -> Experimen
             observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
         ),
         replay=replay,
+        updates_due=_updates_due(plan, replay),
         evaluator=evaluation.Evaluator(
             plan.eval_environment,
             built,
@@ -262,12 +281,13 @@ def _experiment(plan: Plan, replay: sequence_replay.SequenceReplay) -> Experimen
 
 
 def _say_what_begins(plan: Plan) -> None:
-    capacity = plan.settings.replay.capacity
+    capacity = _capacity(plan.built, plan.settings)
     replay_bytes = memory.memory_estimate(plan.built.agent.collect_data_spec, capacity)
     logging.info(
-        "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d sequences, about %.2f GiB when full, "
+        "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d %s, about %.2f GiB when full, "
         "%.2f GiB in all",
         *(plan.environment.task_name, plan.seed, plan.directory.root, plan.environment.action_repeat),
-        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), capacity, replay_bytes / 2**30),
+        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), capacity),
+        *("steps" if plan.built.on_policy else "sequences", replay_bytes / 2**30),
         resources.peak_estimate(plan.built, replay_bytes) / 2**30,
     )

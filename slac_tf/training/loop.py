@@ -119,8 +119,8 @@ def train(experiment: experiment_lib.Experiment) -> None:
             if not counters.has_updates:  # else the run was stopped between gradient steps
                 episodes = counters.episodes
                 driver.run()
-                counters.owe(experiment.schedule.updates_due(counters.episodes > episodes))
-                if counters.agent_step < total:
+                counters.owe(experiment.updates_due(counters.episodes > episodes))
+                if counters.agent_step < total and not experiment.built.on_policy:  # which acts with the new weights
                     driver.start()
                 _show(experiment, shown, env=experiment.environment.action_repeat)
             # For each gradient step: ψ ← ψ - λ ∇J_M, θ_i ← θ_i - λ ∇J_Q, φ ← φ - λ ∇J_π, then the target critics.

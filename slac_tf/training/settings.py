@@ -31,15 +31,17 @@ class Schedule(_Checked):
 
     Attributes:
         num_env_steps: Simulator steps to train for, the random ones and action repeats counted.
-        initial_collect_agent_steps: Agent steps of uniformly random actions before training.
+        initial_collect_agent_steps: Agent steps of uniformly random actions before training; 0 for an agent that
+            trains on its own steps alone.
         initial_collect_episodes: Whole episodes of them in that place, where it is not None.
         num_pretrain_steps: Gradient steps of the agent's representation alone, on the random data.
-        updates_per_agent_step: Train steps for each agent step after that; may be a fraction.
+        updates_per_agent_step: Train steps for each agent step after that; may be a fraction. An agent that trains on
+            its own steps alone makes one when its window is full, whatever stands here.
         updates_per_episode: Train steps at the end of each episode in that place, where it is not None; PlaNet's.
     """
 
     num_env_steps: checks.Count = _may_change(gin.REQUIRED)
-    initial_collect_agent_steps: checks.Count = 10_000
+    initial_collect_agent_steps: checks.WholeNumber = 10_000
     initial_collect_episodes: Optional[checks.Count] = None
     num_pretrain_steps: checks.WholeNumber = 100_000
     updates_per_agent_step: checks.NotNegative = 1
@@ -198,6 +200,8 @@ def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_env
     Raises:
         ValueError: If they do not.
     """
+    if built.on_policy:  # windows hold any number of episodes, and no random steps
+        return
     length, episode = built.sequence_length, environment.episode_agent_steps
     if episode is not None and length > episode:
         raise ValueError(

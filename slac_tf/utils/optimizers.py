@@ -19,6 +19,20 @@ def adam(learning_rate: float, clip_norm: Optional[float] = None) -> tf.keras.op
     return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8, global_clipnorm=clip_norm)
 
 
+def rmsprop(learning_rate: float, clip_norm: float) -> tf.keras.optimizers.Optimizer:
+    """RMSprop as A2C has it: decay 0.99, g / (√v + 1e-5).
+
+    Args:
+        learning_rate: Its learning rate.
+        clip_norm: Gradients are scaled to this global norm at the most.
+
+    Returns:
+        The optimizer.
+    """
+    # TensorFlow adds epsilon under the root, √(v + ε): 1e-5 there would be 3e-3 outside of it.
+    return tf.keras.optimizers.legacy.RMSprop(learning_rate, rho=0.99, epsilon=1e-10, global_clipnorm=clip_norm)
+
+
 def create_moments(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:
     """Makes an optimizer's moments now, so that a checkpoint restored before training finds them.
 
