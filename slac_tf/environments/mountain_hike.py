@@ -107,7 +107,7 @@ class MountainHike(py_environment.PyEnvironment):
         return (_SCALE * self._position + noise).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _mountain() -> np.ndarray:
     """`[64, 64, 3] uint8`, the first row at y = 1."""
     places = np.linspace(-1.0, 1.0, 64)

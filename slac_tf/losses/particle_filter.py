@@ -25,7 +25,7 @@ def systematic_indices(weights: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 
 
 def step_log_weights(log_prior: tf.Tensor, log_proposal: tf.Tensor, log_likelihood: tf.Tensor) -> tf.Tensor:
-    """log w = log p(z | ·) + log p(x | z, ·) - log q(z | ·), of particles that were resampled before this step.
+    """Log w = log p(z | ·) + log p(x | z, ·) - log q(z | ·), of particles that were resampled before this step.
 
     Args:
         log_prior: Of each particle's latent, `[…, K] float32`.

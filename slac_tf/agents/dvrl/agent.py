@@ -11,7 +11,6 @@ from tf_agents.typing import types as tf_types
 from slac_tf.agents import base
 from slac_tf.agents.dvrl import networks as dvrl_networks
 from slac_tf.losses import a2c
-from slac_tf.policies import belief_policy
 from slac_tf.utils import masks, optimizers
 
 
@@ -149,7 +148,7 @@ class DvrlAgent(base.Agent):
         return Unrolled(_swap(vectors), _swap(evidence))
 
     def evaluate(self, experience: trajectory_lib.Trajectory, vectors: tf.Tensor) -> "tuple[tf.Tensor, tf.Tensor]":
-        """log π of the actions that were taken, before they were clipped, and V.
+        """Log π of the actions that were taken, before they were clipped, and V.
 
         Args:
             experience: `[B, T+1, …]`, with the policy's info.

@@ -85,7 +85,7 @@ class StateObserver(tf.Module):
         return states
 
     def log_prob(self, states: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-        """log N(x | mean, variance) of `[N, S] float32`, given `[N, K, I] float32` each; `[N, K]`."""
+        """Log N(x | mean, variance) of `[N, S] float32`, given `[N, K, I] float32` each; `[N, K]`."""
         return self._decoder(inputs).log_prob(states[:, tf.newaxis])
 
 
@@ -188,7 +188,7 @@ class GaussianActor(tf.Module):
         return tf.exp(self._log_std)
 
     def log_prob(self, vectors: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
-        """log π of actions before they are clipped, `[N, A] float32`; `[N]`."""
+        """Log π of actions before they are clipped, `[N, A] float32`; `[N]`."""
         return elbo.state_log_prob(actions, self.mean(vectors), self.std())
 
     def entropy(self) -> tf.Tensor:
