@@ -62,7 +62,7 @@ class MountainHike(py_environment.PyEnvironment):
         super().__init__(handle_auto_reset=True)
         self._observation_std = observation_std
         self._random = np.random.RandomState(seed)
-        self._position = np.zeros(2)
+        self._position = np.zeros(2)  # in [-1, 1]² while it is on the mountain
         self._num_steps = 0
 
     def observation_spec(self) -> array_spec.ArraySpec:
@@ -94,8 +94,8 @@ class MountainHike(py_environment.PyEnvironment):
 
     def _step(self, action: np.ndarray) -> ts.TimeStep:
         self._num_steps += 1
-        length = np.linalg.norm(action)
-        step = action * min(1.0, _MAX_STEP / max(length, 1e-12))
+        length = float(np.linalg.norm(action))
+        step = action * (_MAX_STEP / length) if length > _MAX_STEP else action
         self._position = self._random.normal(self._position + step, _STEP_STD)
         reward = height(self._position) - _ACTION_COST * length
         if self._num_steps == EPISODE_STEPS:
@@ -103,8 +103,7 @@ class MountainHike(py_environment.PyEnvironment):
         return ts.transition(self._observation(), reward=reward)
 
     def _observation(self) -> np.ndarray:
-        noise = self._random.normal(0.0, self._observation_std, 2) if self._observation_std else 0.0
-        return (_SCALE * self._position + noise).astype(np.float32)
+        return self._random.normal(_SCALE * self._position, self._observation_std).astype(np.float32)
 
 
 @functools.cache

@@ -61,7 +61,6 @@ class Experiment(NamedTuple):
         built: The agent.
         driver: Steps policies in the environment; counters and replay observe it.
         replay: Sequences.
-        updates_due: Train steps that an agent step makes due, called with whether an episode ended with it.
         evaluator: Evaluates the agent's policies.
         guard: Looks at what each train step reports.
         keeper: Keeps the run.
@@ -75,12 +74,22 @@ class Experiment(NamedTuple):
     built: types.BuiltAgent
     driver: rollout_driver.RolloutDriver
     replay: interface.Replay
-    updates_due: Callable[[bool], float]
     evaluator: evaluation.Evaluator
     guard: finite.FiniteGuard
     keeper: keeper.Keeper
     record: failures.Record
     stop: signals.StopRequest
+
+    def updates_due(self, episode_ends: bool) -> float:
+        """Train steps that an agent step makes due.
+
+        Args:
+            episode_ends: Whether an episode ended with it.
+
+        Returns:
+            What the schedule says; of an agent on its own steps alone, the windows that are full.
+        """
+        return float(self.replay.size) if self.built.on_policy else self.schedule.updates_due(episode_ends)
 
 
 @gin.configurable
@@ -235,13 +244,6 @@ def _replay(plan: Plan) -> interface.Replay:
     )
 
 
-def _updates_due(plan: Plan, replay: interface.Replay) -> Callable[[bool], float]:
-    if isinstance(replay, rollout_replay.RolloutReplay):
-        rollouts = replay
-        return lambda episode_ends: float(rollouts.is_full)
-    return plan.settings.schedule.updates_due
-
-
 def _experiment(plan: Plan, replay: interface.Replay) -> Experiment:
     built, settings = plan.built, plan.settings
     kept = keeper.Keeper(
@@ -263,7 +265,6 @@ def _experiment(plan: Plan, replay: interface.Replay) -> Experiment:
             observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
         ),
         replay=replay,
-        updates_due=_updates_due(plan, replay),
         evaluator=evaluation.Evaluator(
             plan.eval_environment,
             built,

@@ -16,7 +16,7 @@ from tf_agents.policies import random_tf_policy
 
 from slac_tf import types
 from slac_tf.environments import faults
-from slac_tf.replay import sequence_replay
+from slac_tf.replay import rollout_replay, sequence_replay
 from slac_tf.rollouts import rollout_driver
 from slac_tf.runs import checkpoints, failures, finite, keeper, run_dir, signals, storage
 from slac_tf.training import evaluation, experiment, loop, settings
@@ -29,11 +29,12 @@ SCHEDULE = settings.Schedule(
 class Agent(tf.Module):
     """Its train steps count, and note at which agent step they came."""
 
-    def __init__(self, environment):
+    def __init__(self, environment, on_policy):
         super().__init__()
         self.train_step_counter = tf.Variable(0, dtype=tf.int64)
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64)
-        self.collect_policy = random_tf_policy.RandomTFPolicy(*fakes.specs())
+        info = tf.TensorSpec([], tf.float32) if on_policy else ()
+        self.collect_policy = random_tf_policy.RandomTFPolicy(*fakes.specs(), info_spec=info)
         self.collect_data_spec = self.collect_policy.trajectory_spec
         self.environment = environment
         self.updates_at = []
@@ -122,11 +123,12 @@ class Fixture:
         interval_env_steps=1000,
         checkpoint_seconds=1000,
         summary_train_steps=1,
+        on_policy=False,
         **schedule,
     ):
         self.directory = run_dir.RunDir(root)
         self.environment = environment or Environment()
-        self.agent = Agent(self.environment)
+        self.agent = Agent(self.environment, on_policy)
         self.evaluator = evaluator or Evaluator()
         self.evaluator._settings = settings.EvaluationSettings(interval_env_steps=interval_env_steps)
         built = types.BuiltAgent(
@@ -134,18 +136,22 @@ class Fixture:
             policies={},
             sequence_length=2,
             batch_size=4,
+            on_policy=on_policy,
             pretraining=types.Pretraining(self.agent.pretrain, 3, self.agent.pretrain_step_counter)
             if pretraining
             else None,
         )
         found = checkpoints.newest(self.directory.checkpoints)
-        self.replay = sequence_replay.SequenceReplay(
-            self.agent.collect_data_spec,
-            sequence_length=2,
-            capacity=100,
-            directory=self.directory.replay,
-            restore_from=None if found is None else found.replay,
-        )
+        if on_policy:
+            self.replay = rollout_replay.RolloutReplay(self.agent.collect_data_spec, sequence_length=2)
+        else:
+            self.replay = sequence_replay.SequenceReplay(
+                self.agent.collect_data_spec,
+                sequence_length=2,
+                capacity=100,
+                directory=self.directory.replay,
+                restore_from=None if found is None else found.replay,
+            )
         self.directory.config.touch()
         self.replay_size_before = self.replay.size
         self.keeper = keeper.Keeper(
@@ -596,3 +602,30 @@ def test_lines_after_the_checkpoint_are_written_again(make):
     second = make()
     second.run()
     assert [line["train_step"] for line in second.lines("train")] == list(range(1, 21))
+
+
+def test_an_agent_on_its_own_steps_trains_when_a_window_is_full(make):
+    run = make(on_policy=True, overlap=True, pretraining=False, updates_per_agent_step=7, num_env_steps=32)
+    assert run.run().exit_code == 0
+    # Steps 11 to 32 are the policy's; an episode of five is followed by a reset, which is a step, too. The window
+    # ends with the third, sixth (a reset, so that the next episode's first step, which came with it, is left out) …
+    first, updates, held = 11, [], 0
+    for step in range(first, 33):
+        begins_later = (step - first) % 5 == 0 and step > first
+        held = min(3, held + begins_later)
+        held = min(3, held + 1)
+        if held == 3:
+            updates.append(step)
+            held = 0
+    assert run.agent.updates_at == updates
+    assert run.agent.batch_shapes == {(1, 3)}
+    assert int(run.agent.train_step_counter) == len(updates)
+
+
+def test_an_agent_on_its_own_steps_needs_no_random_ones_and_resumes(make):
+    settings = dict(on_policy=True, pretraining=False, initial_collect_agent_steps=0)
+    assert make(num_env_steps=5, **settings).run().exit_code == 0  # two steps of a window are lost
+    resumed = make(num_env_steps=11, **settings)
+    assert resumed.run().exit_code == 0
+    assert resumed.agent.updates_at == [8, 10]
+    assert int(resumed.agent.train_step_counter) == 3
