@@ -48,6 +48,9 @@ def height(positions: np.ndarray) -> np.ndarray:
 class MountainHike(py_environment.PyEnvironment):
     """A point that is moved by the action, at most 0.05 a step, and drifts; its position is seen through noise.
 
+    A longer action costs more and leads no further. The published environment's action space ends at 0.05, but its
+    agents' Gaussian actions are not cut to it; these bounds leave most of them as they are.
+
     State: ten times the noisy position, `[2] float32`. Episodes last 75 steps, a time limit.
     """
 
@@ -70,8 +73,8 @@ class MountainHike(py_environment.PyEnvironment):
         return array_spec.ArraySpec((2,), np.float32, name="state")
 
     def action_spec(self) -> array_spec.BoundedArraySpec:
-        """Returns the spec of the step, `[2] float32`."""
-        return array_spec.BoundedArraySpec((2,), np.float32, -_MAX_STEP, _MAX_STEP, name="action")
+        """Returns the spec of the action, `[2] float32` in [-1, 1]: a step, but for its length where that is above 0.05."""
+        return array_spec.BoundedArraySpec((2,), np.float32, -1.0, 1.0, name="action")
 
     def render(self, mode: str = "rgb_array") -> np.ndarray:
         """Draws the mountain from above, its ridges bright, and the point in red where it really is.
@@ -127,7 +130,7 @@ def load_mountain_hike(
         seed: Of all that is random. None draws one.
 
     Returns:
-        The environment. An action of length 1 is the longest step.
+        The environment.
 
     Raises:
         ValueError: If the standard deviation is no number of at least 0.

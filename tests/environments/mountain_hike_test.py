@@ -38,7 +38,7 @@ def test_an_episode():
     total = 0
     while not step.is_last():
         before = step.observation["state"]
-        step = environment.step(np.array([0.6, 0.8], np.float32))  # of length 1: the longest step
+        step = environment.step(np.array([0.03, 0.04], np.float32))  # of length 0.05: the longest step
         lengths.append(step.observation["state"] - before)
         place = step.observation["state"] / 10
         np.testing.assert_allclose(step.reward, mountain_hike.height(place) - 0.1 * 0.05, atol=1e-4)
@@ -50,16 +50,16 @@ def test_an_episode():
     np.testing.assert_allclose(np.std(lengths), 0.25, rtol=0.25)
 
 
-def test_longer_steps_are_cut_but_cost_more():
+def test_longer_actions_lead_no_further_but_cost_more():
     one, other = load(), load()
     for environment in (one, other):
         environment.reset()
-    short = one.step(np.array([1.0, 0.0], np.float32))
+    short = one.step(np.array([0.05, 0.0], np.float32))
     long = other.step(np.array([1.0, 1.0], np.float32))  # of length √2, in both directions
     moved = 10 * 0.05 * (np.array([math.sqrt(0.5), math.sqrt(0.5)]) - np.array([1.0, 0.0]))
     np.testing.assert_allclose(long.observation["state"] - short.observation["state"], moved, atol=1e-5)
     place = long.observation["state"] / 10
-    np.testing.assert_allclose(long.reward, mountain_hike.height(place) - 0.1 * 0.05 * math.sqrt(2), atol=1e-4)
+    np.testing.assert_allclose(long.reward, mountain_hike.height(place) - 0.1 * math.sqrt(2), atol=1e-4)
 
 
 def test_noise_is_on_the_observation_alone():

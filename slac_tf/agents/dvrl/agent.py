@@ -73,6 +73,7 @@ class DvrlAgent(base.Agent):
         sequence_length: int,
         num_steps: int,
         gamma: float,
+        reward_scale: float,
         loss_weights: Weights,
         train_step_counter: tf.Variable,
         name: str = "dvrl_agent",
@@ -89,6 +90,7 @@ class DvrlAgent(base.Agent):
             sequence_length: T; windows hold T transitions that are trained on, and one more step.
             num_steps: n, the most rewards in a return.
             gamma: Discount factor of an agent step.
+            reward_scale: Of rewards in the loss.
             loss_weights: Of the terms.
             train_step_counter: Incremented by each `train`.
             name: Name.
@@ -106,6 +108,7 @@ class DvrlAgent(base.Agent):
         self._optimizer = optimizer
         self._num_steps = num_steps
         self._gamma = gamma
+        self._reward_scale = reward_scale
         self._loss_weights = loss_weights
         self._trained = [v for network in networks for v in network.trainable_variables]
         optimizers.create_moments(optimizer, self._trained)
@@ -190,7 +193,7 @@ class DvrlAgent(base.Agent):
         """
         log_prob, values = self.evaluate(experience, unrolled.vectors)
         returns = a2c.n_step_returns(
-            experience.reward[:, :-1],
+            self._reward_scale * experience.reward[:, :-1],
             experience.discount[:, :-1],
             experience.step_type[:, 1:],
             values[:, 1:],

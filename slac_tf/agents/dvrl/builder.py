@@ -27,6 +27,7 @@ def build_dvrl(
     learning_rate: checks.NotNegative = 2e-4,
     clip_norm: checks.Positive = 0.5,
     gamma: checks.Fraction = 0.99,
+    reward_scale: checks.Positive = 1.0,
     value_weight: checks.NotNegative = 0.5,
     entropy_weight: checks.NotNegative = 0.01,
     evidence_weight: checks.NotNegative = 0.1,
@@ -43,6 +44,8 @@ def build_dvrl(
         learning_rate: RMSprop's.
         clip_norm: Global norm that gradients are clipped to.
         gamma: Discount factor of an agent step.
+        reward_scale: Of rewards in the loss. A critic that begins at 0 reaches large returns late, and until then every
+            action looks bad.
         value_weight: Of the critic's squared error.
         entropy_weight: Of the policy's entropy.
         evidence_weight: Of the filter's bound, a step.
@@ -72,6 +75,7 @@ def build_dvrl(
         sequence_length=sequence_length,
         num_steps=num_steps,
         gamma=gamma,
+        reward_scale=reward_scale,
         loss_weights=dvrl_agent.Weights(value_weight, entropy_weight, evidence_weight),
         train_step_counter=train_step_counter,
     )
