@@ -73,7 +73,7 @@ class MountainHike(py_environment.PyEnvironment):
         return array_spec.ArraySpec((2,), np.float32, name="state")
 
     def action_spec(self) -> array_spec.BoundedArraySpec:
-        """Returns the spec of the action, `[2] float32` in [-1, 1]: a step, but for its length where that is above 0.05."""
+        """Returns the spec of the action, `[2] float32`: the step, unless it is longer than 0.05."""
         return array_spec.BoundedArraySpec((2,), np.float32, -1.0, 1.0, name="action")
 
     def render(self, mode: str = "rgb_array") -> np.ndarray:
