@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 
 from absl import app, flags
 
-PARTS = ("train_step", "environment", "replay", "policy", "loop")
+PARTS = ("train_step", "environment", "replay", "policy", "loop", "dvrl")
 _ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to measure, separated by commas: {', '.join(PARTS)}.")
 _JSON = flags.DEFINE_string("json", None, "File to write all figures to.")
 _PART = flags.DEFINE_string("part", None, "The one part to measure in this process.")
@@ -20,6 +20,7 @@ _LIMITS = {
     "train_step.float32.share_of_matmul_rate": "1 is the limit; 0.9 wanted",
     "train_step.bfloat16.share_of_matmul_rate": "1 is the limit",
     "train_step.bfloat16_to_float32": "0.5 is the limit; 0.63 wanted",
+    "dvrl.share_of_matmul_rate": "1 is the limit",
     "environment.fast_to_every_simulator_step_rendered": "5 wanted",
     "environment.default_to_every_simulator_step_rendered": "4 is the limit: one frame of four",
     "loop.fast.overlap.share_of_train_step": "1 is the limit; 0.9 wanted",

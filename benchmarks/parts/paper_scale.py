@@ -1,4 +1,4 @@
-"""What several parts share: SLAC as published, on cheetah run's shapes, and medians of repeated calls."""
+"""What several parts share: an agent at full size, on cheetah run's shapes, and medians of repeated calls."""
 
 import statistics
 import time
@@ -16,9 +16,9 @@ from slac_tf.config import configuration
 ACTION_SIZE = 6
 
 
-def build(bindings: Sequence[str] = ()) -> types.BuiltAgent:
-    """SLAC for cheetah run, without its environment."""
-    configuration.load(["gin_configs/cheetah_run.gin"], list(bindings))
+def build(bindings: Sequence[str] = (), agent: Sequence[str] = ()) -> types.BuiltAgent:
+    """SLAC as published, or the agent of a file, for cheetah run, without its environment."""
+    configuration.load(["gin_configs/cheetah_run.gin", *agent], list(bindings))
     build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
     return build_agent(
         ts.time_step_spec({"pixels": tf.TensorSpec([64, 64, 3], tf.uint8)}),
@@ -35,7 +35,9 @@ def experience(built: types.BuiltAgent) -> trajectory.Trajectory:
         step_type=steps,
         observation={"pixels": tf.cast(tf.random.uniform([*shape, 64, 64, 3], 0, 256, tf.int32), tf.uint8)},
         action=tf.random.uniform([*shape, ACTION_SIZE], -1.0, 1.0),
-        policy_info=(),
+        policy_info=tf.nest.map_structure(
+            lambda spec: tf.zeros([*shape, *spec.shape], spec.dtype), built.agent.collect_data_spec.policy_info
+        ),
         next_step_type=steps,
         reward=tf.random.uniform(shape),
         discount=tf.ones(shape),

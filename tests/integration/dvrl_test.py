@@ -1,0 +1,111 @@
+"""DVRL on Mountain Hike, through all that a run does; a policy loss turned around does not learn."""
+
+import csv
+import json
+import subprocess
+import sys
+import textwrap
+
+import in_process
+import processes
+import pytest
+
+from slac_tf.config import configuration
+from slac_tf.losses import a2c
+from slac_tf.runs import checkpoints
+
+pytestmark = pytest.mark.expensive
+
+# Random actions get about -400: they leave the mountain, where each step costs 6. The way along the ridges gets about -100.
+SOLVED = -250.0
+AGENT_STEPS = 6000
+SMALL = (
+    "NUM_PARTICLES = 3",
+    "MEMORY_SIZE = 32",
+    "Z2_SIZE = 4",
+    "ParticleBelief.state_hidden_sizes = (32,)",
+    "EvaluationSettings.interval_env_steps = 1000000",  # once before training and once after it
+    "EvaluationSettings.num_episodes = 4",
+)
+PLAIN_TENSORFLOW = """
+    import sys
+
+    class Blocked:
+        NAMES = ("tf_agents", "tensorflow_probability", "gin", "reverb", "gymnasium", "slac_tf")
+
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in self.NAMES:
+                raise ImportError(name + " is blocked")
+
+    sys.meta_path.insert(0, Blocked())
+
+    import collections
+    import tensorflow as tf
+
+    TimeStep = collections.namedtuple("TimeStep", "step_type reward discount observation")
+    model = tf.saved_model.load(sys.argv[1])
+    state = model.get_initial_state(batch_size=1)
+    for t in range(3):
+        observation = {"state": tf.constant([[-8.5, -8.5]])}
+        action, state, _ = model.action(TimeStep(tf.constant([min(t, 1)]), tf.zeros([1]), tf.ones([1]), observation), state)
+        print(action.shape)
+"""
+
+
+def run(root, agent_steps, seed=0):
+    bindings = [*SMALL, f"Schedule.num_env_steps = {agent_steps}"]
+    return in_process.run(root, configuration.load(["gin_configs/mountain_hike_dvrl.gin"], bindings), seed)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dvrl") / "run"
+    return root, run(root, AGENT_STEPS)
+
+
+def test_learns(trained):
+    assert trained[1].greedy_return > SOLVED
+
+
+def test_each_window_was_trained_on_once(trained):
+    state = checkpoints.newest(trained[0] / "train" / "checkpoints").state
+    steps = AGENT_STEPS + AGENT_STEPS // 75  # with the resets
+    assert state["train_step"] == pytest.approx(steps / 41, rel=0.02)
+    lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
+    losses = [line for line in lines if line["kind"] == "train"]
+    assert losses[-1]["elbo"] > losses[0]["elbo"]
+    assert {line["skipped_steps"] for line in losses} == {0.0}
+
+
+def test_plays_with_tensorflow_alone_and_by_bin_play(trained, tmp_path):
+    policy = trained[0] / "policies" / "latest" / "greedy_policy"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PLAIN_TENSORFLOW), str(policy)], capture_output=True, text=True, cwd="/"
+    )
+    assert done.stdout.splitlines() == ["(1, 2)"] * 3, done.stderr[-3000:]
+    played = processes.run("play", f"--policy={policy}", "--episodes=4", "--video=play.mp4", cwd=tmp_path)
+    assert played.returncode == 0, played.stderr
+    assert (tmp_path / "play.mp4").stat().st_size > 0
+    (mean,) = (line.split()[2] for line in played.stdout.splitlines() if line.startswith("mean return"))
+    assert abs(float(mean.rstrip(":,")) - trained[1].greedy_return) < 100.0
+
+
+def test_resumes(trained):
+    root, _ = trained
+    before = checkpoints.newest(root / "train" / "checkpoints").state
+    run(root, AGENT_STEPS + 123)
+    after = checkpoints.newest(root / "train" / "checkpoints").state
+    assert after["agent_step"] == AGENT_STEPS + 123
+    assert after["train_step"] == before["train_step"] + 3
+    with (root / "eval.csv").open(newline="") as file:
+        assert [int(row["OriginalEnvironmentSteps"]) for row in csv.DictReader(file)] == [
+            0,
+            AGENT_STEPS,
+            AGENT_STEPS + 123,
+        ]
+
+
+def test_a_policy_loss_turned_around_does_not_learn(tmp_path, monkeypatch):
+    right = a2c.policy_loss
+    monkeypatch.setattr(a2c, "policy_loss", lambda *args: -right(*args))
+    assert run(tmp_path / "run", 2000).greedy_return < SOLVED
