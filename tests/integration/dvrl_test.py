@@ -16,7 +16,7 @@ from slac_tf.runs import checkpoints
 
 pytestmark = pytest.mark.expensive
 
-# Random actions get about -400: they leave the mountain, where each step costs 6. The way along the ridges gets about -100.
+# Random actions get about -400: they leave the mountain, where each step costs 6.
 SOLVED = -250.0
 AGENT_STEPS = 6000
 SMALL = (
@@ -47,7 +47,8 @@ PLAIN_TENSORFLOW = """
     state = model.get_initial_state(batch_size=1)
     for t in range(3):
         observation = {"state": tf.constant([[-8.5, -8.5]])}
-        action, state, _ = model.action(TimeStep(tf.constant([min(t, 1)]), tf.zeros([1]), tf.ones([1]), observation), state)
+        time_step = TimeStep(tf.constant([min(t, 1)]), tf.zeros([1]), tf.ones([1]), observation)
+        action, state, _ = model.action(time_step, state)
         print(action.shape)
 """
 
@@ -86,8 +87,8 @@ def test_plays_with_tensorflow_alone_and_by_bin_play(trained, tmp_path):
     played = processes.run("play", f"--policy={policy}", "--episodes=4", "--video=play.mp4", cwd=tmp_path)
     assert played.returncode == 0, played.stderr
     assert (tmp_path / "play.mp4").stat().st_size > 0
-    (mean,) = (line.split()[2] for line in played.stdout.splitlines() if line.startswith("mean return"))
-    assert abs(float(mean.rstrip(":,")) - trained[1].greedy_return) < 100.0
+    mean = played.stdout.partition("mean return ")[2].split()[0]
+    assert abs(float(mean) - trained[1].greedy_return) < 100.0
 
 
 def test_resumes(trained):
@@ -98,11 +99,8 @@ def test_resumes(trained):
     assert after["agent_step"] == AGENT_STEPS + 123
     assert after["train_step"] == before["train_step"] + 3
     with (root / "eval.csv").open(newline="") as file:
-        assert [int(row["OriginalEnvironmentSteps"]) for row in csv.DictReader(file)] == [
-            0,
-            AGENT_STEPS,
-            AGENT_STEPS + 123,
-        ]
+        steps = [int(row["OriginalEnvironmentSteps"]) for row in csv.DictReader(file)]
+    assert steps == [0, AGENT_STEPS, AGENT_STEPS + 123]
 
 
 def test_a_policy_loss_turned_around_does_not_learn(tmp_path, monkeypatch):
