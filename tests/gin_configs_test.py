@@ -355,3 +355,16 @@ def test_encoders_of_sac_from_pixels(encoder):
     size = {"slac": 16, "strided": 128, "control_suite": 1682, "max_pool": 512}[encoder]  # at debug.gin's depth 2
     assert built.sequence_length == 4
     assert (4 * size, 16) in [tuple(variable.shape) for variable in built.agent.variables]
+
+
+@pytest.mark.parametrize("belief", ["ParticleBelief", "ObservationBelief"])
+def test_mountain_hike(belief):
+    configuration.load(["mountain_hike_dvrl.gin", "debug.gin"], [f"build_dvrl.belief = @{belief}"])
+    environment = gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=0)
+    assert environment.task_name == "mountain_hike"
+    built = experiment.build_agent_for(
+        environment, gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    )
+    assert built.on_policy
+    assert type(built.agent._networks.belief).__name__ == belief
+    assert settings.bound().schedule.initial_collect_agent_steps == 60  # debug.gin's

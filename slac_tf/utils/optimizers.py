@@ -29,8 +29,8 @@ def rmsprop(learning_rate: float, clip_norm: float) -> tf.keras.optimizers.Optim
     Returns:
         The optimizer.
     """
-    # TensorFlow adds epsilon under the root, √(v + ε): 1e-5 there would be 3e-3 outside of it.
-    return tf.keras.optimizers.legacy.RMSprop(learning_rate, rho=0.99, epsilon=1e-10, global_clipnorm=clip_norm)
+    # The legacy class has epsilon outside of the root; Keras' new one has it inside, where 1e-5 would be 3e-3.
+    return tf.keras.optimizers.legacy.RMSprop(learning_rate, rho=0.99, epsilon=1e-5, global_clipnorm=clip_norm)
 
 
 def create_moments(optimizer: tf.keras.optimizers.Optimizer, variables: Sequence[tf.Variable]) -> None:

@@ -11,7 +11,6 @@ from slac_tf.training import settings
 REQUIRED = {"Schedule": {"num_env_steps": 100}, "InitialModel": {"root_dir": "logs/a"}}
 COUNTS = (
     (settings.Schedule, "num_env_steps"),
-    (settings.Schedule, "initial_collect_agent_steps"),
     (settings.ReplaySettings, "capacity"),
     (settings.EvaluationSettings, "interval_env_steps"),
     (settings.EvaluationSettings, "num_episodes"),
@@ -19,6 +18,7 @@ COUNTS = (
     (settings.Intervals, "summary_train_steps"),
 )
 WHOLE = (
+    (settings.Schedule, "initial_collect_agent_steps"),
     (settings.Schedule, "num_pretrain_steps"),
     (settings.EvaluationSettings, "keep_exports"),
     (settings.Processor, "intra_op_threads"),
@@ -144,7 +144,7 @@ def test_a_switch_of_a_model_that_is_not_there(name):
         ),
     ],
 )
-def test_sequences_fit(episode, values, message):
+def test_sequences_of_a_replay_fit(episode, values, message):
     built = types.BuiltAgent(None, {}, sequence_length=8, batch_size=50)
     environment = types_lib.SimpleNamespace(episode_agent_steps=episode, task_name="dot", action_repeat=2)
     schedule = {name: value for name, value in values.items() if name != "capacity"}
@@ -158,3 +158,12 @@ def test_sequences_fit(episode, values, message):
     else:
         with pytest.raises(ValueError, match=re.escape(message)):
             settings.check_fit(chosen, built, environment)
+
+
+def test_windows_of_an_agents_own_steps_need_no_random_ones_and_may_hold_several_episodes():
+    environment = types_lib.SimpleNamespace(episode_agent_steps=5, task_name="dot", action_repeat=2)
+    chosen = settings.Settings(make(settings.Schedule, initial_collect_agent_steps=0))
+    built = types.BuiltAgent(None, {}, sequence_length=8, batch_size=1, on_policy=True)
+    settings.check_fit(chosen, built, environment)
+    with pytest.raises(ValueError, match="sequence_length: 8 agent steps, expected at most 5"):
+        settings.check_fit(chosen, dataclasses.replace(built, on_policy=False), environment)

@@ -98,3 +98,13 @@ def test_a_step_is_made_whole_or_not_at_all(compiled, second_loss, second_norm, 
     assert [bool(np.any(v.numpy() != old)) for v, old in zip(variables, ([1.0, 2.0], 1.0))] == moved
     first, _ = moments(adams[0], variables[0])
     np.testing.assert_allclose(first, 0.1 * np.array([0.6, 0.8]) if is_finite else [0.0, 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", [1e-6, 1e-2, 10.0])
+def test_rmsprops_step(gradient):
+    variable = tf.Variable(1.0)
+    optimizers.rmsprop(1e-3, clip_norm=0.5).apply_gradients([(tf.constant(gradient), variable)])
+    clipped = min(gradient, 0.5)
+    # v = 0.01 g² after the first step.
+    wanted = 1e-3 * clipped / (0.1 * clipped + 1e-5)
+    np.testing.assert_allclose(1.0 - variable.numpy(), wanted, rtol=1e-3)
