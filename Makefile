@@ -11,10 +11,10 @@ demo: .venv
 	bin/train_eval --gin_file=gin_configs/quickstart.gin
 
 test: .venv
-	.venv/bin/python -m pytest -m "not expensive"
+	.venv/bin/python -m pytest -m "not expensive" --numprocesses=2 --dist=loadfile
 
 test-expensive: .venv
-	.venv/bin/python -m pytest -m expensive
+	.venv/bin/python -m pytest -m expensive --numprocesses=2 --dist=load
 
 lint: .venv
 	.venv/bin/ruff check .

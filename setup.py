@@ -62,7 +62,7 @@ setuptools.setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "plots": ["matplotlib"],
-        "dev": ["mypy==1.10.1", "pytest", "pytest-timeout", "ruff"],
+        "dev": ["mypy==1.10.1", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
     },
     classifiers=[
         "Operating System :: POSIX :: Linux",

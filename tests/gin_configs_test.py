@@ -202,7 +202,7 @@ def test_the_cpu_profile_follows_any_task(name):
             assert argument in parameters_of(configurable), parameter
     assert settings.bound().schedule.num_env_steps == 100_000
     built = build(2)
-    assert (built.batch_size, built.pretraining.batch_size) == (64, 16)
+    assert (built.batch_size, built.pretraining.batch_size) == (32, 8)
 
 
 def test_signature_defaults_are_the_papers_too():

@@ -2,29 +2,45 @@
 
 import csv
 import pathlib
+import re
 import statistics
+import subprocess
 
 import pytest
 
-from slac_tf.config import configuration
-from slac_tf.export import player
-from slac_tf.rollouts import episodes
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# As results/quickstart/README.md states it.
-STATED_RETURN = 250.0
+POLICIES = ROOT / "results" / "policies"
+FLOORS = {
+    task: float(floor)
+    for task, floor in re.findall(r"^\| (\w+) \| (\d+) \|", (POLICIES / "README.md").read_text(), re.MULTILINE)
+}
 
 
-def test_the_quickstarts_policy_plays_above_its_stated_return():
-    policy = player.ExportedPolicy(ROOT / "results" / "quickstart" / "policy")
-    assert f"**{STATED_RETURN:.0f}**" in (ROOT / "results" / "quickstart" / "README.md").read_text()
-    environment = configuration.load_text(policy.manifest["config"])(seed=12345)
-    try:
-        played = episodes.run_episodes(environment, policy, 2, record=False)
-    finally:
-        environment.close()
-    assert list(played.lengths) == [500, 500]
-    assert played.returns.mean() > STATED_RETURN
+def test_the_table_has_every_policy():
+    assert sorted(FLOORS) == sorted(path.parent.name for path in POLICIES.glob("*/saved_model.pb"))
+    assert sum(path.stat().st_size for path in POLICIES.rglob("*") if path.is_file()) < 40e6
+
+
+@pytest.mark.parametrize("task", sorted(FLOORS))
+def test_a_policy_plays_above_its_stated_return(task):
+    played = subprocess.run(
+        [ROOT / "bin" / "play", f"--task={task}", "--episodes=2", "--seed=12345"], capture_output=True, text=True
+    )
+    assert played.returncode == 0, played.stderr
+    assert float(re.search(r"mean return (\S+)", played.stdout).group(1)) > FLOORS[task]
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--task=cheetah"], r"play: --task=cheetah: no such folder in .*, expected one of .*finger_spin.*"),
+        (["--task=finger_spin", "--policy=x"], r"play: expected one of --policy=.* and --task=.*"),
+    ],
+)
+def test_a_policy_that_is_not_there(flags, line):
+    ended = subprocess.run([ROOT / "bin" / "play", *flags], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert re.fullmatch(line, ended.stderr.strip().splitlines()[-1])
 
 
 def test_the_latent_models_table_says_what_was_measured():

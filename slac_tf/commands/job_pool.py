@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import pathlib
 import re
@@ -36,33 +37,36 @@ def jobs(
     variants: Sequence[str],
     bindings: Sequence[str],
     seeds: Sequence[int],
+    tasks: Sequence[str] = (),
 ) -> List[Job]:
-    """All runs: each variant with each seed, in `root_dir/<variant>/seed<N>`.
+    """All runs: each task and variant with each seed, in `root_dir/<task>/<variant>/seed<N>`.
 
     Args:
         root_dir: Of the sweep.
         gin_files: What all have in common.
-        variants: One more gin file each; `default` stands for none.
+        variants: One more gin file each, read after those; `default` stands for none.
         bindings: What all have in common, after the files.
         seeds: Seeds.
+        tasks: One gin file each, read before all others; where there is none `gin_files` begin with the task's, and
+            the folder is `root_dir/<variant>/seed<N>`.
 
     Returns:
         The runs, seeds first: an interrupted sweep has compared all variants on some seeds.
 
     Raises:
-        ValueError: If two variants have the same name.
+        ValueError: If two variants or two tasks have the same name.
     """
-    names = [pathlib.Path(variant).stem for variant in variants]
-    if len(set(names)) != len(names):
-        raise ValueError(f"variants {sorted(names)}, expected different file names: they name the directories")
-    common = [f"--gin_file={file}" for file in gin_files]
+    for kind, files in (("variants", variants), ("tasks", tasks)):
+        names = [pathlib.Path(file).stem for file in files]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{kind} {sorted(names)}, expected different file names: they name the directories")
     result = []
-    for seed in seeds:
-        for name, variant in zip(names, variants):
-            own = [] if variant == "default" else [f"--gin_file={variant}"]
-            bound = [f"--gin_bindings={binding}" for binding in bindings]
-            place = root_dir / name / f"seed{seed}"
-            result.append(Job(f"{name} seed {seed}", place, [*common, *own, *bound, f"--seed={seed}"]))
+    for seed, task, variant in itertools.product(seeds, tasks or [""], variants):
+        files = [*([task] if task else []), *gin_files, *([] if variant == "default" else [variant])]
+        names = [pathlib.Path(file).stem for file in (task, variant) if file]
+        arguments = [*(f"--gin_file={file}" for file in files), *(f"--gin_bindings={binding}" for binding in bindings)]
+        place = root_dir.joinpath(*names, f"seed{seed}")
+        result.append(Job(f"{' '.join(names)} seed {seed}", place, [*arguments, f"--seed={seed}"]))
     return result
 
 

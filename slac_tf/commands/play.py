@@ -1,4 +1,4 @@
-"""Plays an exported policy in its task: `bin/play --policy=…/policies/latest/greedy_policy`."""
+"""Plays an exported policy in its task: `bin/play --policy=…/policies/latest/greedy_policy` or `--task=cheetah_run`."""
 
 import pathlib
 from typing import Sequence
@@ -7,7 +7,8 @@ from absl import flags
 
 from slac_tf.commands import command
 
-_POLICY = flags.DEFINE_string("policy", None, "An exported policy's directory.", required=True)
+_POLICY = flags.DEFINE_string("policy", None, "An exported policy's directory.")
+_TASK = flags.DEFINE_string("task", None, "In its place: a task of which results/policies/ has a policy.")
 _EPISODES = flags.DEFINE_integer("episodes", 10, "Episodes to play.", lower_bound=1)
 _VIDEO = flags.DEFINE_string("video", None, "MP4 file to write the first episode to.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the environment.", lower_bound=0)
@@ -26,6 +27,8 @@ def main(argv: Sequence[str]) -> int:
         return command.fail(
             f"{argv[1]!r} is no flag, expected for example --policy=logs/ant/seed0/policies/latest/greedy_policy"
         )
+    if (_POLICY.value is None) == (_TASK.value is None):
+        return command.fail("expected one of --policy=…/policies/latest/greedy_policy and --task=cheetah_run")
     command.configure_process()
     from slac_tf.config import configuration
     from slac_tf.environments import faults
@@ -35,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.training import evaluation, settings
 
     try:
-        policy = player.ExportedPolicy(pathlib.Path(str(_POLICY.value)))
+        policy = player.ExportedPolicy(pathlib.Path(_POLICY.value) if _POLICY.value else _recorded(_TASK.value))
         environment = configuration.load_text(policy.manifest["config"])(seed=_SEED.value)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
@@ -60,6 +63,19 @@ def main(argv: Sequence[str]) -> int:
     finally:
         environment.close()
     return 0
+
+
+def _recorded(task: str) -> pathlib.Path:
+    """The policy of a task among the project's own results."""
+    from slac_tf.config import shipped
+
+    policies = shipped.ROOT / "results" / "policies"
+    known = sorted(path.parent.name for path in policies.glob("*/saved_model.pb"))
+    if not known:
+        raise ValueError(f"--task={task}: there is no {policies}, expected to be in a checkout of the project")
+    if task not in known:
+        raise ValueError(f"--task={task}: no such folder in {policies}, expected one of {', '.join(known)}")
+    return policies / task
 
 
 if __name__ == "__main__":

@@ -23,8 +23,11 @@ _POLICY = flags.DEFINE_multi_enum(
 )
 _UNTIL = flags.DEFINE_integer("until_env_step", None, "Where the x axis ends.", lower_bound=1)
 _TITLE = flags.DEFINE_string("title", "", "Title of the figure.")
+_PAGE = flags.DEFINE_string(
+    "page", None, "The project's results/, of which to make one HTML page; --runs are drawn over the paper's figures."
+)
 _OUT = flags.DEFINE_multi_string(
-    "out", [], "What to write, by its suffix: a picture (.png, .svg, .pdf) or the table (.md)."
+    "out", [], "What to write, by its suffix: a picture (.png, .svg, .pdf), the table (.md) or the page (.html)."
 )
 
 _SUFFIXES = (".png", ".svg", ".pdf", ".md")
@@ -41,16 +44,21 @@ def main(argv: Sequence[str]) -> int:
     """
     from slac_tf.results import tables
 
-    if argv[1:] or not (_RUNS.value or _FIGURE.value is not None or _PUBLISHED.value):
+    if argv[1:] or not (_RUNS.value or _FIGURE.value is not None or _PUBLISHED.value or _PAGE.value):
         return command.fail("expected --runs=DIR, --figure=4, 5 or 6, or --published=TASK, and no other arguments")
     if _FIGURE.value is not None and _PUBLISHED.value:
         return command.fail("--figure and --published, expected one of them")
     outs = [pathlib.Path(out).expanduser() for out in _OUT.value]
+    suffixes = (".html",) if _PAGE.value else _SUFFIXES
     for out in outs:
-        if out.suffix not in _SUFFIXES:
-            return command.fail(f"--out={out}: expected a name that ends in {', '.join(_SUFFIXES)}")
+        if out.suffix not in suffixes:
+            return command.fail(f"--out={out}: expected a name that ends in {', '.join(suffixes)}")
+    if _PAGE.value and not outs:
+        return command.fail("--page without --out, expected for example --out=results.html")
     try:
         runs, seeds = _curves()
+        if _PAGE.value:
+            return _write_page(pathlib.Path(_PAGE.value), runs, outs)
         text = tables.table([*runs, *_published(runs)], _STATISTIC.value)
         pictures = [out for out in outs if out.suffix != ".md"]
         if pictures:
@@ -67,6 +75,15 @@ def main(argv: Sequence[str]) -> int:
     print(text)
     for line in (*tables.notes(runs), *(f"wrote {out}" for out in outs)):
         print(line)
+    return 0
+
+
+def _write_page(root: pathlib.Path, runs: Sequence["curve.Curve"], outs: Sequence[pathlib.Path]) -> int:
+    from slac_tf.results import page
+
+    for out in outs:
+        out.write_text(page.text(root, out, runs), encoding="utf-8")
+        print(f"wrote {out}")
     return 0
 
 

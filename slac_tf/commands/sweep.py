@@ -1,4 +1,4 @@
-"""Runs gin files x seeds: `bin/sweep --gin_file=gin_configs/ant.gin --seeds=0,1,2 --jobs=2`."""
+"""Runs tasks x variants x seeds: `bin/sweep --gin_file=gin_configs/ant.gin --seeds=0,1,2 --jobs=2`."""
 
 import pathlib
 from typing import Sequence
@@ -7,6 +7,7 @@ from absl import flags
 
 from slac_tf.commands import command
 
+_TASKS = flags.DEFINE_multi_string("task", [], "Gin file of a task, read before all others; one or several.")
 _GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file that all runs read; several in their order.")
 _VARIANTS = flags.DEFINE_multi_string(
     "variant", ["default"], "Gin file that some runs read after those; several are compared. `default` adds none."
@@ -28,12 +29,12 @@ def main(argv: Sequence[str]) -> int:
     """
     from slac_tf.commands import job_pool
 
-    if argv[1:] or not _GIN_FILES.value:
-        return command.fail("expected --gin_file=gin_configs/TASK.gin, and no arguments that are not flags")
+    if argv[1:] or not (_TASKS.value or _GIN_FILES.value):
+        return command.fail("expected --gin_file=gin_configs/TASK.gin or --task=…, and no arguments that are not flags")
     try:
         seeds = [int(seed) for seed in _SEEDS.value]
         root_dir = pathlib.Path(_ROOT_DIR.value).absolute()
-        jobs = job_pool.jobs(root_dir, _GIN_FILES.value, _VARIANTS.value, _GIN_BINDINGS.value, seeds)
+        jobs = job_pool.jobs(root_dir, _GIN_FILES.value, _VARIANTS.value, _GIN_BINDINGS.value, seeds, _TASKS.value)
     except ValueError as error:
         return command.fail(str(error))
     failed = job_pool.run(jobs, _JOBS.value)

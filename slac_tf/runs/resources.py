@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-import resource
+import pathlib
+import re
 from typing import Dict
 
 import numpy as np
@@ -49,7 +50,9 @@ def used() -> Dict[str, int]:
     """
     process = psutil.Process()
     rss = process.memory_info().rss
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    # Not getrusage's ru_maxrss: a process begins with the peak of the one that started it.
+    status = pathlib.Path("/proc/self/status").read_text()
+    peak = max(1024 * int(kib) for kib in re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE))
     return {
         "rss_bytes": rss,
         "peak_rss_bytes": max(rss, peak),  # the kernel brings its peak up to date a little late

@@ -66,6 +66,26 @@ def test_variants_of_one_name_are_refused(tmp_path):
         make_jobs(tmp_path, [0], ["a/vae.gin", "b/vae.gin"])
 
 
+def test_tasks_times_variants_times_seeds(tmp_path):
+    tasks = ["gin_configs/finger_spin.gin", "gin_configs/ant.gin"]
+    all_jobs = job_pool.jobs(tmp_path, ["cpu.gin"], ["default", "agents/mpo.gin"], [], [0, 1], tasks)
+    assert [str(job.root_dir.relative_to(tmp_path)) for job in all_jobs] == [
+        f"{task}/{variant}/seed{seed}"
+        for seed in (0, 1)
+        for task in ("finger_spin", "ant")
+        for variant in ("default", "mpo")
+    ]
+    assert all_jobs[3].name == "ant mpo seed 0"
+    assert all_jobs[3].arguments == [
+        "--gin_file=gin_configs/ant.gin",
+        "--gin_file=cpu.gin",
+        "--gin_file=agents/mpo.gin",
+        "--seed=0",
+    ]
+    with pytest.raises(ValueError, match=r"tasks \['ant', 'ant'\], expected different file names"):
+        job_pool.jobs(tmp_path, [], ["default"], [], [0], ["ant.gin", "neurips2020/ant.gin"])
+
+
 @pytest.mark.parametrize("num_parallel", [1, 2])
 def test_a_failed_run_does_not_stop_the_rest(tmp_path, num_parallel):
     all_jobs = make_jobs(tmp_path, [1, 7, 2])

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -29,3 +31,14 @@ def test_freed_memory_is_given_back():
     resources.give_back_freed_memory()
     assert resources.used()["rss_bytes"] < full - 100e6
     assert len(kept) == 200
+
+
+def test_peak_is_not_that_of_the_process_that_started_this_one():
+    show = (
+        "import resource; from slac_tf.runs import resources; "
+        "print(resources.used()['peak_rss_bytes'], 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    memory = np.ones(2**27)  # 1 GiB
+    shown = subprocess.run([sys.executable, "-c", show], check=True, capture_output=True, text=True).stdout
+    peak, inherited = map(int, shown.split())
+    assert peak < memory.nbytes < inherited
