@@ -12,7 +12,9 @@ import gin
 
 from slac_tf.config import binding_places, shipped
 from slac_tf.training import experiment  # noqa: F401  (registers what every configuration binds)
+from slac_tf.utils import checks
 
+_LOAD_ENVIRONMENT = "train_eval.load_environment"
 _PREFIXES = ("", str(shipped.ROOT), str(shipped.ROOT / "gin_configs"))
 
 
@@ -66,7 +68,26 @@ def load_text(config: str) -> Callable[..., Any]:
     gin.clear_config()
     binding_places.PLACES.clear()
     _parse(gin.parse_config, _without_settings_of_0_1(config), "the run's config.gin")
-    return gin.query_parameter("train_eval.load_environment").scoped_configurable_fn
+    return environment_loader()
+
+
+def environment_loader() -> Callable[..., Any]:
+    """The environment loader of the configuration in effect.
+
+    Returns:
+        To be called with `seed`; gives a PyEnvironment.
+
+    Raises:
+        ValueError: If none is bound, or no reference.
+    """
+    try:
+        bound = gin.query_parameter(_LOAD_ENVIRONMENT)
+    except ValueError as error:
+        expected = "expected a task's file, such as gin_configs/cheetah_run.gin"
+        raise ConfigurationError(f"nothing binds {_LOAD_ENVIRONMENT}, {expected}") from error
+    loader = getattr(bound, "scoped_configurable_fn", bound)
+    checks.references("train_eval", load_environment=loader)
+    return loader
 
 
 def load_run(root_dir: pathlib.Path) -> str:
@@ -104,7 +125,8 @@ def check_used(bindings: Sequence[str]) -> None:
     Raises:
         ConfigurationError: If there is one.
     """
-    read, given = _read(), [f"--gin_bindings={binding!r}" for binding in bindings]
+    read = [*_read(), _LOAD_ENVIRONMENT]  # which `environment_loader` reads past gin's record
+    given = [f"--gin_bindings={binding!r}" for binding in bindings]
     for place in binding_places.PLACES.values():
         if place.text in given and place.name not in read:
             expected = "".join(difflib.get_close_matches(place.name, read, n=1)) or "the --gin_file that uses it"

@@ -111,6 +111,16 @@ class DmControlWrapper(py_environment.PyEnvironment):
         """The `dm_control.mujoco.Physics` inside."""
         return self._env.physics
 
+    @property
+    def mujoco_model(self) -> Any:
+        """The `mujoco.MjModel` inside, with what the task has changed in it for this episode."""
+        return self.physics.model.ptr
+
+    @property
+    def mujoco_data(self) -> Any:
+        """The `mujoco.MjData` inside."""
+        return self.physics.data.ptr
+
     def render(self, mode: str = "rgb_array") -> np.ndarray:
         """Renders the current frame.
 

@@ -95,6 +95,16 @@ class MujocoGymnasiumWrapper(gymnasium_wrapper.GymnasiumWrapper):
     _closed = False
 
     @property
+    def mujoco_model(self) -> Any:
+        """The `mujoco.MjModel` inside."""
+        return self._env.unwrapped.model  # type: ignore[attr-defined]
+
+    @property
+    def mujoco_data(self) -> Any:
+        """The `mujoco.MjData` inside."""
+        return self._env.unwrapped.data  # type: ignore[attr-defined]
+
+    @property
     def _viewer(self) -> Any:
         unwrapped: Any = self._env.unwrapped
         return unwrapped.mujoco_renderer.viewer  # None before the first frame

@@ -140,6 +140,21 @@ class TaskEnvironment(py_environment.PyEnvironment):
         """Returns the spec of the action, `[A] float32` in [-1, 1]."""
         return self._action_spec
 
+    def to_native(self, action: np.ndarray) -> np.ndarray:
+        """Maps actions as agents give them to those of the environment inside.
+
+        Args:
+            action: `[…, A] float32` in [-1, 1].
+
+        Returns:
+            `[…, A]` in the bounds of the environment inside, and of its dtype.
+        """
+        # Centre and half-width, not `low + ...`: exact where the native bounds are symmetric. Clipped because
+        # the last bit of a rounded sum may lie outside.
+        centre, half_width = (self._high + self._low) / 2.0, (self._high - self._low) / 2.0
+        native_action = centre + half_width * np.asarray(action, np.float64)
+        return np.clip(native_action, self._low, self._high).astype(self._native_dtype)
+
     def get_info(self) -> Any:
         """Returns what the environment inside says about the last control step."""
         return self._env.get_info()
@@ -174,7 +189,7 @@ class TaskEnvironment(py_environment.PyEnvironment):
         return ts.restart(self._observation(self._state(time_step)))
 
     def _step(self, action: np.ndarray) -> ts.TimeStep:
-        native_action = self._to_native(action)
+        native_action = self.to_native(action)
         reward = 0.0
         self._frame = None
         for _ in range(self._action_repeat):
@@ -190,13 +205,6 @@ class TaskEnvironment(py_environment.PyEnvironment):
             discount=self._float32("discount", time_step.discount, ()),
             observation=self._observation(state),
         )
-
-    def _to_native(self, action: np.ndarray) -> np.ndarray:
-        # Centre and half-width, not `low + ...`: exact where the native bounds are symmetric. Clipped because
-        # the last bit of a rounded sum may lie outside.
-        centre, half_width = (self._high + self._low) / 2.0, (self._high - self._low) / 2.0
-        native_action = centre + half_width * np.asarray(action, np.float64)
-        return np.clip(native_action, self._low, self._high).astype(self._native_dtype)
 
     def _state(self, time_step: Any) -> np.ndarray:
         if not isinstance(time_step, ts.TimeStep):
