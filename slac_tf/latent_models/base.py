@@ -40,6 +40,7 @@ class LatentModel(tf.Module, abc.ABC):
         name: str,
         encoder: Optional[tf.Module] = None,
         decoder: Optional[tf.Module] = None,
+        reward: Optional[heads.HeadClass] = None,
     ):
         super().__init__(name=name)
         self._layers = tuple(layer_sizes)
@@ -47,7 +48,8 @@ class LatentModel(tf.Module, abc.ABC):
         self.latent_size = sum(layer_sizes.values())
         self.encoder = conv.Encoder(base_depth) if encoder is None else encoder
         self._decoder = conv.Decoder(self.latent_size, base_depth) if decoder is None else decoder
-        self._reward = heads.GaussianHead(2 * self.latent_size + action_size, 1, hidden_sizes, name="reward")
+        reward_sizes = (2 * self.latent_size + action_size, 1, hidden_sizes)
+        self._reward = (reward or heads.GaussianHead)(*reward_sizes, name="reward")
 
     @abc.abstractmethod
     def first_prior(self, batch_shape: tf.Tensor, given: Optional[Samples] = None) -> LatentState:
