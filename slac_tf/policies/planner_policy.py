@@ -107,7 +107,7 @@ class PlannerPolicy(tf_policy.TFPolicy):
         plan = cem.optimize(
             lambda actions: self.value(state, actions),
             self._settings,
-            batch_size=tf.shape(time_step.step_type)[0],
+            batch_size=time_step.step_type.shape[0] or tf.shape(time_step.step_type)[0],
             action_size=self._action_size,
             first_mean=first_mean,
         )
