@@ -51,7 +51,7 @@ setuptools.setup(
     python_requires=">=3.9,<3.12",
     platforms=["Linux"],
     packages=setuptools.find_packages(include=["slac_tf", "slac_tf.*"]),
-    package_data={"slac_tf": ["py.typed"]},
+    package_data={"slac_tf": ["py.typed", "results/published/*"]},
     cmdclass={"build_py": BuildWithShippedFiles},
     entry_points={
         "console_scripts": [

@@ -61,6 +61,7 @@ def test_what_is_shipped(wheel):
     files = [path.relative_to(ROOT) for path in (ROOT / "gin_configs").rglob("*.gin")]
     assert {f"slac_tf/{path}" for path in files} <= names
     assert {"slac_tf/requirements.lock", "slac_tf/py.typed", "slac_tf/benchmarks/parts/loop.py"} <= names
+    assert {f"slac_tf/results/published/figure{number}.csv" for number in (4, 5, 6)} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "gin_configs")) or "pycache" in name]
 
 
@@ -89,6 +90,6 @@ def test_own_file_that_includes_shipped_ones(installed, tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_lists_its_flags(installed, name):
     shown = run(installed[0] / f"slac_tf-{name}", "--helpshort", cwd=installed[1])
-    flag = {"benchmark": "--only", "play": "--policy", "plot": "--csv"}.get(name, "--root_dir")
+    flag = {"benchmark": "--only", "play": "--policy", "results": "--runs"}.get(name, "--root_dir")
     assert flag in shown.stdout.replace("--[no]", "--"), shown.stdout + shown.stderr
     assert not shown.stderr

@@ -168,7 +168,7 @@ class PlannedEpisodes:
         row = {
             "task": task.name,
             "seed": self.seed,
-            "OriginalEnvironmentSteps": 0,  # nothing is learned; bin/plot draws a level
+            "OriginalEnvironmentSteps": 0,  # nothing is learned; bin/results draws a level
             "NumberOfEpisodes": len(finished),
             "AverageReturnEvalPolicy": round(float(returns.mean()), 4),
             "StdReturnEvalPolicy": round(float(returns.std()), 4),

@@ -74,6 +74,7 @@ class VAEModel(base.LatentModel):
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (256, 256),
         name: str = "vae_model",
+        state_size: Optional[int] = None,
     ):
         """Constructor; arguments and errors as `two_layer.TwoLayerModel`'s."""
         checks.counts("VAEModel", z1_size=z1_size, z2_size=z2_size, base_depth=base_depth)
@@ -85,6 +86,7 @@ class VAEModel(base.LatentModel):
             base_depth=base_depth,
             hidden_sizes=hidden_sizes,
             name=name,
+            state_size=state_size,
         )
         self._z1_size = z1_size
         # p(z2_t | z1_t)
@@ -132,6 +134,7 @@ class SimpleFilteringModel(base.LatentModel):
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (256, 256),
         name: str = "simple_filtering_model",
+        state_size: Optional[int] = None,
     ):
         """Constructor.
 
@@ -141,6 +144,7 @@ class SimpleFilteringModel(base.LatentModel):
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of every head.
             name: Name.
+            state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
             ValueError: If a size is no positive integer.
@@ -154,6 +158,7 @@ class SimpleFilteringModel(base.LatentModel):
             base_depth=base_depth,
             hidden_sizes=hidden_sizes,
             name=name,
+            state_size=state_size,
         )
         self._z_size = z_size
         feature_size = self.encoder.feature_size

@@ -5,13 +5,13 @@ make one step each; unrolling, resets at episode starts, KL and open-loop predic
 """
 
 import abc
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from slac_tf.latent_models import heads
-from slac_tf.networks import conv
+from slac_tf.networks import conv, encoders
 from slac_tf.utils import masks
 
 tfd = tfp.distributions
@@ -25,7 +25,7 @@ class LatentModel(tf.Module, abc.ABC):
     """Base of the latent models.
 
     Attributes:
-        encoder: Frames to features; `[…, 64, 64, 3] uint8` to `[…, F] float32`.
+        encoder: Frames to features, `[…, 64, 64, 3] uint8` to `[…, F] float32`; with a state, of both.
         latent_size: Size of the concatenation of all layers, which is what the critic sees.
         kl_layers: Layers whose posterior differs from their prior, and so have a KL divergence.
     """
@@ -41,15 +41,34 @@ class LatentModel(tf.Module, abc.ABC):
         encoder: Optional[tf.Module] = None,
         decoder: Optional[tf.Module] = None,
         reward: Optional[heads.HeadClass] = None,
+        state_size: Optional[int] = None,
     ):
+        """Constructor.
+
+        Args:
+            layer_sizes: Dimensions of each layer, by name.
+            kl_layers: Layers whose posterior differs from their prior.
+            action_size: A.
+            base_depth: Channels of the encoder's first layer.
+            hidden_sizes: Hidden layers of the reward's head, and of the state's head and encoder.
+            name: Name.
+            encoder: Of frames; the paper's where None.
+            decoder: Of frames; the paper's where None.
+            reward: The reward's head; a Gaussian of z_t, a_t and z_{t+1} where None.
+            state_size: S of a simulator's state that is observed beside the frames; there is none where None.
+        """
         super().__init__(name=name)
         self._layers = tuple(layer_sizes)
         self.kl_layers = tuple(kl_layers)
         self.latent_size = sum(layer_sizes.values())
-        self.encoder = conv.Encoder(base_depth) if encoder is None else encoder
+        frames = conv.Encoder(base_depth) if encoder is None else encoder
+        self.encoder = frames if state_size is None else encoders.JointEncoder(frames, state_size, hidden_sizes)
         self._decoder = conv.Decoder(self.latent_size, base_depth) if decoder is None else decoder
         reward_sizes = (2 * self.latent_size + action_size, 1, hidden_sizes)
         self._reward = (reward or heads.GaussianHead)(*reward_sizes, name="reward")
+        self._state = None
+        if state_size is not None:
+            self._state = heads.GaussianHead(self.latent_size, state_size, hidden_sizes, name="state")
 
     @abc.abstractmethod
     def first_prior(self, batch_shape: tf.Tensor, given: Optional[Samples] = None) -> LatentState:
@@ -244,6 +263,31 @@ class LatentModel(tf.Module, abc.ABC):
             `[…, 64, 64, 3] float32`, on the scale of [0, 1].
         """
         return self._decoder(latents)
+
+    def encode(self, observation: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Features of what is observed.
+
+        Args:
+            observation: `'pixels'`, `[…, 64, 64, 3] uint8`; for a model with a state also `'state'`, `[…, S] float32`.
+
+        Returns:
+            `[…, F] float32`.
+        """
+        return self.encoder(encoders.read(self.encoder, observation))
+
+    def state(self, latents: tf.Tensor) -> Optional[Tuple[tf.Tensor, tf.Tensor]]:
+        """Mean and standard deviation of p(s_t | z_t), s the simulator's state.
+
+        Args:
+            latents: `[…, latent_size] float32`.
+
+        Returns:
+            Two tensors `[…, S] float32`; None for a model of frames alone.
+        """
+        if self._state is None:
+            return None
+        state = self._state(latents)
+        return state["loc"], state["scale"]
 
     def reward(self, latents: tf.Tensor, actions: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         """Mean and standard deviation of p(r_t | z_t, a_t, z_{t+1}).

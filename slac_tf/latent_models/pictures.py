@@ -1,6 +1,6 @@
-"""Frames beside what a latent model makes of them (Figures 7, 9 and 10)."""
+"""What a latent model makes of sequences, to look at (Figures 7, 9 and 10)."""
 
-from typing import Callable, Dict
+from typing import Dict
 
 import numpy as np
 import tensorflow as tf
@@ -10,29 +10,24 @@ from slac_tf.latent_models import base
 from slac_tf.utils import images
 
 
-def pictures(
-    model: base.LatentModel,
-    encode: Callable[[tf.Tensor], tf.Tensor],
-    experience: trajectory_lib.Trajectory,
-    context_frames: int,
+def videos(
+    model: base.LatentModel, features: tf.Tensor, experience: trajectory_lib.Trajectory, context_frames: int
 ) -> Dict[str, np.ndarray]:
-    """Decodes the posterior, the conditional prior and the prior along sequences.
+    """Frames beside what the model makes of them.
 
     Args:
-        model: The model.
-        encode: Frames `[B, length, 64, 64, 3] uint8` to the model's features.
+        model: The latent model.
+        features: Of the observations, `[B, length, F] float32`.
         experience: `[B, length, …]`, each sequence within one episode, of any length.
         context_frames: Frames that the conditional prior is given.
 
     Returns:
         Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
     """
-    frames, actions = experience.observation["pixels"], experience.action
-    features = encode(frames)
     states = {
-        "posterior": model.posterior(features, actions, experience.step_type),
-        "conditional_prior": model.open_loop(features, actions, context_frames),
-        "prior": model.open_loop(features, actions, 0),
+        "posterior": model.posterior(features, experience.action, experience.step_type),
+        "conditional_prior": model.open_loop(features, experience.action, context_frames),
+        "prior": model.open_loop(features, experience.action, 0),
     }
-    videos = {name: images.to_uint8(model.decode(model.vector(state))).numpy() for name, state in states.items()}
-    return {"truth": frames.numpy(), **videos}
+    decoded = {name: images.to_uint8(model.decode(model.vector(state))).numpy() for name, state in states.items()}
+    return {"truth": experience.observation["pixels"].numpy(), **decoded}

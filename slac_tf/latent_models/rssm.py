@@ -41,6 +41,7 @@ class RSSM(base.LatentModel):
         free_nats: float = 3.0,
         reward_of_arrival: bool = False,
         name: str = "rssm",
+        state_size: Optional[int] = None,
     ):
         """Constructor.
 
@@ -54,6 +55,7 @@ class RSSM(base.LatentModel):
             free_nats: KL of a step below which it costs nothing.
             reward_of_arrival: Whether the reward model is PlaNet's, p(r_t | h_{t+1}, s_{t+1}), and not SLAC's.
             name: Name.
+            state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
             ValueError: If a size is no positive integer.
@@ -69,6 +71,7 @@ class RSSM(base.LatentModel):
             base_depth=base_depth,
             hidden_sizes=reward_hidden_sizes,
             name=name,
+            state_size=state_size,
             encoder=planet_conv.PlanetEncoder(base_depth),
             decoder=planet_conv.PlanetDecoder(h_size + s_size, base_depth),
             reward=functools.partial(heads.ArrivalRewardHead, latent_size=h_size + s_size)

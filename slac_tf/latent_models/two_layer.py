@@ -37,6 +37,7 @@ class TwoLayerModel(base.LatentModel):
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (256, 256),
         name: str = "two_layer_model",
+        state_size: Optional[int] = None,
     ):
         """Constructor.
 
@@ -47,6 +48,7 @@ class TwoLayerModel(base.LatentModel):
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of every head.
             name: Name.
+            state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
             ValueError: If a size is no positive integer.
@@ -61,6 +63,7 @@ class TwoLayerModel(base.LatentModel):
             base_depth=base_depth,
             hidden_sizes=hidden_sizes,
             name=name,
+            state_size=state_size,
         )
         self._z1_size = z1_size
         feature_size = self.encoder.feature_size

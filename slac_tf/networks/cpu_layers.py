@@ -24,7 +24,7 @@ class Conv2D(tf.keras.layers.Conv2D):
     """A convolution, whose kernel of 3x3 and stride 2 gets its gradient in another way on small maps."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Takes `[N, H, W, C]`, floats or bytes of [0, 1], returns what Keras' layer returns for floats."""
+        """Takes `[N, H, W, C]`, floats, or bytes that stand for [0, 1]; returns what Keras' layer does for floats."""
         kernel = tf.convert_to_tensor(self.kernel)
         if inputs.dtype == tf.uint8:
             inputs, kernel = tf.cast(inputs, kernel.dtype), kernel * (1.0 / 255.0)

@@ -16,9 +16,24 @@ class Critic(tf.Module):
         action_size: int,
         hidden_sizes: Sequence[int] = (256, 256),
         name: str = "critic",
+        *,
+        layer_norm: bool = False,
     ):
+        """Constructor.
+
+        Args:
+            state_size: S.
+            action_size: A.
+            hidden_sizes: Of the layers before the output layer.
+            name: Name.
+            layer_norm: Whether each hidden layer is normalized before its ReLU.
+        """
         super().__init__(name=name)
-        self._mlp = mlp.MLP(state_size + action_size, hidden_sizes, 1, tf.nn.relu)
+        self._mlp = mlp.MLP(state_size + action_size, hidden_sizes, 1, tf.nn.relu, layer_norm=layer_norm)
+
+    def redraw(self) -> None:
+        """Sets all weights to new initial values."""
+        self._mlp.redraw()
 
     def __call__(self, state: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
         """Evaluates a batch.

@@ -1,11 +1,11 @@
 """Encoders of 64x64 frames for agents without a latent model, by the names that gin files use."""
 
-from typing import Callable, Protocol, Sequence, Tuple
+from typing import Any, Callable, Mapping, Protocol, Sequence, Tuple
 
 import gin
 import tensorflow as tf
 
-from slac_tf.networks import conv
+from slac_tf.networks import conv, mlp
 from slac_tf.utils import checks
 
 
@@ -17,6 +17,50 @@ class FrameEncoder(Protocol):
     def __call__(self, frames: tf.Tensor) -> tf.Tensor:
         """Encodes frames."""
         ...
+
+
+class JointEncoder(tf.Module):
+    """Features of a frame and as many of the simulator's state, side by side."""
+
+    def __init__(self, frames: FrameEncoder, state_size: int, hidden_sizes: Sequence[int], name: str = "joint_encoder"):
+        """Constructor.
+
+        Args:
+            frames: Encoder of the frames.
+            state_size: S.
+            hidden_sizes: Leaky ReLU layers between the state and its features.
+            name: Name.
+        """
+        super().__init__(name=name)
+        self._frames = frames
+        self._state = mlp.MLP(state_size, hidden_sizes, frames.feature_size, tf.nn.leaky_relu)
+        self.feature_size = 2 * frames.feature_size
+
+    def __call__(self, observation: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Encodes frames and states.
+
+        Args:
+            observation: `'pixels'`, `[…, 64, 64, 3] uint8`, or float32 in [0, 1]; `'state'`, `[…, S] float32`.
+
+        Returns:
+            Features `[…, feature_size] float32`.
+        """
+        return tf.concat([self._frames(observation["pixels"]), self._state(observation["state"])], axis=-1)
+
+
+def read(encoder: Any, observation: Mapping[str, Any]) -> Any:
+    """What an encoder is called with.
+
+    Args:
+        encoder: Of frames, or of frames and state.
+        observation: `'pixels'`, and `'state'` for an encoder of both; tensors or their specifications.
+
+    Returns:
+        The frames, or both by name.
+    """
+    if isinstance(encoder, JointEncoder):
+        return {name: observation[name] for name in ("pixels", "state")}
+    return observation["pixels"]
 
 
 class ConvolutionStack(tf.Module):

@@ -4,7 +4,7 @@
 `[B, length, …]`, and give one vector each, `[B, size]`; whoever trains them owns their weights.
 """
 
-from typing import Callable, Mapping, Sequence, Union
+from typing import Any, Callable, Mapping, Sequence, Union
 
 import gin
 import tensorflow as tf
@@ -20,11 +20,11 @@ class FeatureHistory(tf.Module):
     features as given (Appendix B: the convolutional layers are not updated by the actor objective).
     """
 
-    def __init__(self, encoder: conv.Encoder, action_size: int, length: int, name: str = "feature_history"):
+    def __init__(self, encoder: Any, action_size: int, length: int, name: str = "feature_history"):
         """Constructor.
 
         Args:
-            encoder: Frames to features.
+            encoder: Frames, or frames and state, to features.
             action_size: A.
             length: H, the number of frames; there are H-1 actions.
             name: Name.
@@ -36,16 +36,27 @@ class FeatureHistory(tf.Module):
         self.size = length * encoder.feature_size + (length - 1) * action_size
         self._encoder = encoder
 
-    def encode(self, frames: tf.Tensor) -> tf.Tensor:
-        """Features of frames.
+    def read(self, observation: Mapping[str, Any]) -> Any:
+        """What of an observation is encoded.
 
         Args:
-            frames: `[…, 64, 64, 3] uint8`.
+            observation: Tensors or their specifications, by name.
+
+        Returns:
+            The frames, or frames and state by name where the encoder is of both.
+        """
+        return encoders.read(self._encoder, observation)
+
+    def encode(self, observed: Any) -> tf.Tensor:
+        """Features of frames, or of frames and states.
+
+        Args:
+            observed: As `read` gives it: `[…, 64, 64, 3] uint8`, and `[…, S] float32`.
 
         Returns:
             `[…, F] float32`.
         """
-        return self._encoder(frames)
+        return self._encoder(observed)
 
     def flatten(self, features: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
         """One vector from a history.

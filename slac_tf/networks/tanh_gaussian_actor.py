@@ -22,6 +22,10 @@ class TanhGaussianActor(tf.Module):
         super().__init__(name=name)
         self._mlp = mlp.MLP(input_size, hidden_sizes, 2 * action_size, tf.nn.relu)
 
+    def redraw(self) -> None:
+        """Sets all weights to new initial values."""
+        self._mlp.redraw()
+
     def _base(self, inputs: tf.Tensor) -> tfp.distributions.MultivariateNormalDiag:
         loc, log_std = tf.split(self._mlp(inputs), 2, axis=-1)
         std = tf.exp(tf.clip_by_value(log_std, _LOG_STD_MIN, _LOG_STD_MAX))

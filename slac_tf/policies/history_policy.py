@@ -15,9 +15,10 @@ from slac_tf.utils import masks
 class HistoryPolicy(tf_policy.TFPolicy):
     """π(a_t | x_{t-H+1:t}, a_{t-H+1:t-1}); frames before an episode's first repeat it, actions are zero.
 
-    The state holds either the frames, which are encoded at every step with the encoder of the moment, or
-    their features. With frozen weights both give the same actions, and features cost one frame's encoding
-    a step; while the encoder is trained, features in the state would be those of older weights.
+    The state holds either the frames, and the simulator's states where those are read with them, which are encoded at
+    every step with the encoder of the moment, or their features. With frozen weights both give the same actions, and
+    features cost one frame's encoding a step; while the encoder is trained, features in the state would be those of
+    older weights.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class HistoryPolicy(tf_policy.TFPolicy):
         """Constructor.
 
         Args:
-            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`, and `'state'`, `[S] float32`, if the
+                representation reads it.
             action_spec: `[A] float32` in [-1, 1].
             representation: Encodes frames and lays out the history.
             actor: The policy network.
@@ -46,8 +48,8 @@ class HistoryPolicy(tf_policy.TFPolicy):
         if keep_features:
             seen = {"features": tf.TensorSpec([length, representation.feature_size], tf.float32)}
         else:
-            spec = time_step_spec.observation["pixels"]
-            seen = {"frames": tf.TensorSpec([length, *spec.shape], spec.dtype)}
+            specs = representation.read(time_step_spec.observation)
+            seen = {"frames": tf.nest.map_structure(lambda x: tf.TensorSpec([length, *x.shape], x.dtype), specs)}
         actions = tf.TensorSpec([length - 1, *action_spec.shape], tf.float32)
         super().__init__(time_step_spec, action_spec, policy_state_spec={**seen, "actions": actions}, name=name)
         self._representation = representation
@@ -63,12 +65,12 @@ class HistoryPolicy(tf_policy.TFPolicy):
     ) -> policy_step.PolicyStep:
         del seed  # TensorFlow's global seed rules the sample
         begins = time_step.is_first()  # [B]
-        frame = time_step.observation["pixels"]
+        frame = self._representation.read(time_step.observation)
         if self._keep_features:
             features = masks.push(policy_state["features"], self._representation.encode(frame), begins)
             seen = {"features": features}
         else:
-            frames = masks.push(policy_state["frames"], frame, begins)
+            frames = tf.nest.map_structure(lambda x, new: masks.push(x, new, begins), policy_state["frames"], frame)
             features = self._representation.encode(frames)
             seen = {"frames": frames}
         past = policy_state["actions"]

@@ -96,7 +96,8 @@ class SequenceReplay:
                 f"{error}: replay holds {self.size} sequences and needs at least 1, of {self._length} steps; the most "
                 f"steps that came without a break are {self._writer.longest_stream}, and {self._writer.num_left_out} "
                 "sequences were left out because they would train on a reset: collect more steps first "
-                "(Schedule.initial_collect_agent_steps), or bind a smaller sequence_length of the agent"
+                "(Schedule.initial_collect_agent_steps or initial_collect_episodes), or bind a smaller sequence_length "
+                "of the agent"
             ) from error
 
     def update(self, batch: reader.Batch, extra: Mapping[str, Any]) -> None:

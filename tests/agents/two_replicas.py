@@ -76,7 +76,25 @@ def check(strategy, kind):
             np.testing.assert_array_equal(first, second, err_msg=f"{kind} {name}")
 
 
+def check_resets(strategy):
+    """Both replicas get the same new heads."""
+    with strategy.scope():
+        agent = small_agents.build("slac pixels", model_batch_size=2 * HALF, reset_interval=2).agent
+    train = tf.function(lambda experience: strategy.run(agent.train, args=(experience,)))
+    experience = halves(strategy, small_agents.experience(agent, batch_size=2 * HALF))
+    for num_resets in (0, 1):
+        train(experience)
+        assert int(agent._resets.num_resets.numpy()) == num_resets
+    assert int(agent._optimizers.actor.iterations.numpy()) == 0
+    for name, variables in small_agents.groups(agent).items():
+        for variable in variables:
+            first, second = strategy.experimental_local_results(variable)
+            np.testing.assert_array_equal(first, second, err_msg=name)
+            assert name not in ("critic", "actor") or variable.shape.rank > 1 or not np.any(first)
+
+
 if __name__ == "__main__":
     mirrored_strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     for each in small_agents.ONE_OF_EACH:
         check(mirrored_strategy, each)
+    check_resets(mirrored_strategy)

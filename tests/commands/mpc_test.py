@@ -133,7 +133,7 @@ def test_command(command, tmp_path):
     assert len(film) == written["episodes"][0]["agent_steps"]
     assert film[0].shape == (64, 64, 3)
     assert "CemSettings.horizon = 3" in (tmp_path / "run" / "config.gin").read_text()
-    code, out, _ = command("plot", f"--csv={tmp_path / 'run' / 'eval.csv'}", f"--out={tmp_path / 'level.png'}")
+    code, out, _ = command("results", f"--runs={tmp_path / 'run' / 'eval.csv'}", f"--out={tmp_path / 'level.png'}")
     assert code == 0
     assert (tmp_path / "level.png").stat().st_size > 1000
 

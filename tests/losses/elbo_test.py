@@ -62,3 +62,14 @@ def test_a_model_without_kl(terms):
     terms["kl"] = {}
     result = elbo.elbo(**terms)
     np.testing.assert_allclose(result.loss, -result.frame_log_prob - result.reward_log_prob, rtol=1e-6)
+
+
+def test_a_state_that_is_observed(terms):
+    without = elbo.elbo(**terms)
+    assert without.state_log_prob is None
+    # Log N(s | m, diag(s²)): -½ ((3 - 1) / 2)² - log 2 and -½ (1 / 0.5)² - log 0.5, and twice -½ log 2π.
+    log_prob = elbo.state_log_prob(tf.constant([[3.0, 1.0]]), tf.constant([[1.0, 0.0]]), tf.constant([[2.0, 0.5]]))
+    np.testing.assert_allclose(log_prob, [-0.5 - 2.0 - 2 * 0.5 * math.log(2 * math.pi)], rtol=1e-5)
+    result = elbo.elbo(**terms, state_log_probs=tf.constant([[1.0, 2.0, 4.0], [-1.0, 0.0, 0.5]]))
+    np.testing.assert_allclose(result.state_log_prob, [7.0, -0.5])
+    np.testing.assert_allclose(result.loss, without.loss - [7.0, -0.5], rtol=1e-5)

@@ -108,3 +108,24 @@ def test_gin_knows_them(name):
     gin.parse_config(f"build_{name}_encoder.base_depth = 2")
     sizes = {"slac": 16, "strided": 128, "control_suite": 1682, "max_pool": 512}
     assert BUILDERS[name]().feature_size == sizes[name]
+
+
+def test_frames_and_state_side_by_side():
+    frames = encoders.build_slac_encoder(base_depth=1)
+    joint = encoders.JointEncoder(frames, 3, (6,))
+    observation = {"pixels": tf.random.uniform([2, 4, 64, 64, 3]), "state": tf.random.normal([2, 4, 3])}
+    features = joint(observation)
+    assert features.shape == (2, 4, joint.feature_size) and joint.feature_size == 2 * frames.feature_size
+    np.testing.assert_array_equal(features[..., : frames.feature_size], frames(observation["pixels"]))
+    # The state reaches its own half alone.
+    other = joint({**observation, "state": -observation["state"]})
+    moved = np.any(other != features, axis=(0, 1))
+    assert not np.any(moved[: frames.feature_size]) and np.any(moved[frames.feature_size :])
+    assert len(joint.trainable_variables) == len(frames.trainable_variables) + 4
+
+
+def test_what_an_encoder_reads():
+    frames = encoders.build_slac_encoder(base_depth=1)
+    observation = {"pixels": 1, "state": 2, "other": 3}
+    assert encoders.read(frames, observation) == 1
+    assert encoders.read(encoders.JointEncoder(frames, 3, (6,)), observation) == {"pixels": 1, "state": 2}

@@ -67,8 +67,8 @@ def test_an_empty_replay_says_why(make_replay, length, longest, left_out):
     assert str(error.value) == (
         "no sequence could be sampled within 1 s: replay holds 0 sequences and needs at least 1, of 4 steps; the most "
         f"steps that came without a break are {longest}, and {left_out} sequences were left out because they would "
-        "train on a reset: collect more steps first (Schedule.initial_collect_agent_steps), or bind a smaller "
-        "sequence_length of the agent"
+        "train on a reset: collect more steps first (Schedule.initial_collect_agent_steps or "
+        "initial_collect_episodes), or bind a smaller sequence_length of the agent"
     )
 
 

@@ -124,7 +124,7 @@ class PlanetAgent(base.Agent):
         )
 
     def report(self, experience: trajectory_lib.Trajectory, context_frames: int = 5) -> Dict[str, np.ndarray]:
-        """Frames beside what the model makes of them; see `pictures.pictures`.
+        """Frames beside what the model makes of them; see `pictures.videos`.
 
         Args:
             experience: `[B, length, …]`, each sequence within one episode, of any length.
@@ -133,6 +133,5 @@ class PlanetAgent(base.Agent):
         Returns:
             Videos `[B, length, 64, 64, 3] uint8` by name.
         """
-        return pictures.pictures(
-            self._model, lambda frames: self._model.encoder(images.quantize(frames)), experience, context_frames
-        )
+        features = self._model.encoder(images.quantize(experience.observation["pixels"]))
+        return pictures.videos(self._model, features, experience, context_frames)

@@ -1,6 +1,6 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -13,46 +13,15 @@ from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.latent_models import base as latent_model
+from slac_tf.agents.slac import resets, synthetic
+from slac_tf.agents.slac import window as window_lib
+from slac_tf.latent_models import pictures
 from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
 
 
-class SlacOptimizers(NamedTuple):
-    """One optimizer for each loss.
-
-    Attributes:
-        model: For ψ.
-        critic: For θ.
-        actor: For φ.
-        alpha: For the temperature.
-    """
-
-    model: tf.keras.optimizers.Optimizer
-    critic: tf.keras.optimizers.Optimizer
-    actor: tf.keras.optimizers.Optimizer
-    alpha: tf.keras.optimizers.Optimizer
-
-
-class _Window(NamedTuple):
-    """What the losses read of a replayed window, on the device."""
-
-    frames: tf.Tensor  # [B, T+1, 64, 64, 3] uint8
-    actions: tf.Tensor  # [B, T+1, A] float32
-    rewards: tf.Tensor  # [B, T+1] float32
-    discounts: tf.Tensor  # [B, T+1] float32
-    step_types: tf.Tensor  # [B, T+1] int32
-
-
-class _Inferred(NamedTuple):
-    """What the latent model infers of a window."""
-
-    features: tf.Tensor  # [B, T+1, F] float32
-    latents: tf.Tensor  # [B, T+1, L] float32, samples of the posterior
-
-
 class SlacAgent(base.Agent):
-    """Trains a latent model on replayed sequences, critics on its latents, an actor on histories.
+    """Trains a latent model on replayed sequences, and critics and an actor on its latents or on histories.
 
     Replayed windows hold T+1 steps, T the paper's tau. Variables trained by each loss: the model loss
     trains the model (with its encoder), the critic loss the two critics, the actor loss the actor's
@@ -64,7 +33,7 @@ class SlacAgent(base.Agent):
         time_step_spec: ts.TimeStep,
         action_spec: tf_types.NestedTensorSpec,
         networks: slac_networks.SlacNetworks,
-        slac_optimizers: SlacOptimizers,
+        slac_optimizers: slac_networks.SlacOptimizers,
         *,
         policy: tf_policy.TFPolicy,
         collect_policy: tf_policy.TFPolicy,
@@ -76,13 +45,16 @@ class SlacAgent(base.Agent):
         initial_alpha: float,
         target_entropy: float,
         actor_loss_on_next_step: bool,
+        shifts: window_lib.Shifts,
+        reset_interval: Optional[int],
+        imagination: synthetic.Imagination,
         train_step_counter: tf.Variable,
         name: str = "slac_agent",
     ):
         """Constructor.
 
         Args:
-            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`, and `'state'` if the model reads it.
             action_spec: `[A] float32` in [-1, 1].
             networks: The networks, built.
             slac_optimizers: One for each loss.
@@ -97,6 +69,9 @@ class SlacAgent(base.Agent):
             target_entropy: In nats.
             actor_loss_on_next_step: Whether the actor's loss is taken at step tau+1, as Eq. (11) has it,
                 or at step tau, as the published code does.
+            shifts: Random shifts of frames.
+            reset_interval: Train steps between two resets of critics, actor and temperature; None for none.
+            imagination: Synthetic experience, for actor and critics that see latents.
             train_step_counter: Incremented by each `train`.
             name: Name.
         """
@@ -113,7 +88,8 @@ class SlacAgent(base.Agent):
         self._critics = list(networks.critics)
         self._target_critics = list(networks.target_critics)
         self._actor = networks.actor
-        self._history = networks.history
+        self._actor_input = networks.actor_input
+        self._critic_input = networks.critic_input
         self._optimizers = slac_optimizers
         self._last = sequence_length  # index of the window's last step, tau+1 in the paper
         self._model_batch_size = model_batch_size
@@ -122,6 +98,7 @@ class SlacAgent(base.Agent):
         self._target_update_tau = target_update_tau
         self._target_entropy = target_entropy
         self._actor_step = sequence_length if actor_loss_on_next_step else sequence_length - 1
+        self._shifts = shifts
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
         self._frozen: Set[Any] = set()
@@ -132,6 +109,10 @@ class SlacAgent(base.Agent):
             (slac_optimizers.alpha, [self._log_alpha]),
         ):
             optimizers.create_moments(optimizer, variables)
+        self._resets = None
+        if reset_interval is not None:
+            self._resets = resets.HeadResets(reset_interval, networks, slac_optimizers, self._log_alpha)
+        self._synthetic = synthetic.SyntheticExperience(imagination, networks, gamma)
         self._compiled_pretrain = common.function(self._pretrain_step)
 
     def freeze(self, variables: Sequence[tf.Variable]) -> None:
@@ -155,6 +136,8 @@ class SlacAgent(base.Agent):
 
     def _update_targets(self) -> None:
         self._move_targets(self._target_update_tau)
+        if self._resets is not None:
+            self._resets.after_step(self._train_step_counter)
 
     def _move_targets(self, target_update_tau: float) -> None:
         for critic, target in zip(self._critics, self._target_critics):
@@ -174,38 +157,56 @@ class SlacAgent(base.Agent):
         return self._compiled_where_eager(self._compiled_pretrain)(experience)
 
     def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
-        model, losses, _ = self._model_objective(_window(experience))
+        model, losses, _ = self._model_objective(self._shifts.for_model(_window(experience)))
         return self._descend(
             base.Losses([model], _model_summary(losses)), then=lambda: None, counter=self.pretrain_step_counter
         )
 
-    def _model_objective(self, window: _Window) -> "tuple[optimizers.Objective, elbo.Elbo, _Inferred]":
+    def _model_objective(
+        self, window: window_lib.Window
+    ) -> "tuple[optimizers.Objective, elbo.Elbo, window_lib.Inferred]":
         with tf.GradientTape() as tape:
             losses, inferred = self.model_loss(window)
             loss = tf.reduce_mean(losses.loss)
         objective = optimizers.Objective("model", loss, tape, self._optimizers.model, self._model_variables)
         return objective, losses, tf.nest.map_structure(tf.stop_gradient, inferred)
 
+    def _model_and_inferred(
+        self, window: window_lib.Window
+    ) -> "tuple[optimizers.Objective, elbo.Elbo, window_lib.Inferred]":
+        """The model's objective on the first sequences, and what critics and actor see of all of them.
+
+        The model sees its sequences under a tape. All others are only filtered, outside of it: a critic or actor never
+        has a gradient into the model, so recording it would be waste.
+        """
+        size = self._model_batch_size
+        seen = self._shifts.for_critic(window)
+        if self._shifts.model != self._shifts.critic:
+            modelled = tf.nest.map_structure(lambda x: x[:size], window)
+            model, losses, _ = self._model_objective(self._shifts.for_model(modelled))
+            return model, losses, self.infer(seen)
+        model, losses, inferred = self._model_objective(tf.nest.map_structure(lambda x: x[:size], seen))
+        batch_size = window.actions.shape[0]
+        if batch_size is None or batch_size > size:
+            others = self.infer(tf.nest.map_structure(lambda x: x[size:], seen))
+            inferred = tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=0), inferred, others)
+        return model, losses, inferred
+
     def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         window = _window(experience)
         alpha = tf.exp(self._log_alpha)
-
-        # The model sees the first sequences under a tape. All others are only filtered, outside of it:
-        # a critic or actor never has a gradient into the model, so recording it would be waste.
-        modelled = tf.nest.map_structure(lambda x: x[: self._model_batch_size], window)
-        model, model_losses, inferred = self._model_objective(modelled)
-        batch_size = window.actions.shape[0]
-        if batch_size is None or batch_size > self._model_batch_size:
-            others = self.infer(tf.nest.map_structure(lambda x: x[self._model_batch_size :], window))
-            inferred = tf.nest.map_structure(lambda a, b: tf.concat([a, b], axis=0), inferred, others)
+        model, model_losses, inferred = self._model_and_inferred(window)
+        imagined = self._synthetic.imagine(inferred, window)
 
         with tf.GradientTape() as critic_tape:
             critic_losses, critic_extra = self.critic_loss(window, inferred, alpha)
+            critic_losses = self._synthetic.with_critic_loss(critic_losses, imagined, alpha)
             critic_loss = tf.reduce_mean(weights * critic_losses)
 
         with tf.GradientTape(watch_accessed_variables=False) as actor_tape:
             actor_tape.watch(self._actor.trainable_variables)
             actor_losses, log_prob = self.actor_loss(window, inferred, alpha)
+            actor_losses = self._synthetic.with_actor_loss(actor_losses, imagined, alpha)
             actor_loss = tf.reduce_mean(weights * actor_losses)
 
         with tf.GradientTape() as alpha_tape:
@@ -226,7 +227,7 @@ class SlacAgent(base.Agent):
 
     # Losses, per sequence.
 
-    def infer(self, window: _Window) -> _Inferred:
+    def infer(self, window: window_lib.Window) -> window_lib.Inferred:
         """Features and posterior samples of a window.
 
         Args:
@@ -235,11 +236,11 @@ class SlacAgent(base.Agent):
         Returns:
             `[B, T+1, …]`.
         """
-        features = self._model.encoder(window.frames)
+        features = self._model.encode(window.observation)
         posterior = self._model.posterior(features, window.actions, window.step_types)
-        return _Inferred(features, self._model.vector(posterior))
+        return window_lib.Inferred(features, self._model.vector(posterior), self._synthetic.begin(posterior))
 
-    def model_loss(self, window: _Window) -> "tuple[elbo.Elbo, _Inferred]":
+    def model_loss(self, window: window_lib.Window) -> "tuple[elbo.Elbo, window_lib.Inferred]":
         """J_M(ψ), Eq. (9). Trains the model's variables, the encoder's among them.
 
         Args:
@@ -250,11 +251,12 @@ class SlacAgent(base.Agent):
         """
         model = self._model
         frames = images.to_float(window.frames)
-        features = model.encoder(window.frames)
+        features = model.encode(window.observation)
         posterior = model.posterior(features, window.actions, window.step_types)
         prior = model.prior(posterior, window.actions, window.step_types)
         latents = model.vector(posterior)
         reward_means, reward_stds = model.reward(latents, window.actions)
+        states = model.state(latents)
         losses = elbo.elbo(
             frame_log_probs=elbo.frame_log_prob(frames, model.decode(latents), self._decoder_variance),
             rewards=window.rewards[:, :-1],
@@ -262,11 +264,12 @@ class SlacAgent(base.Agent):
             reward_stds=reward_stds,
             reward_mask=1.0 - tf.cast(masks.is_first(window.step_types)[:, 1:], tf.float32),
             kl=model.kl(posterior, prior, window.step_types),
+            state_log_probs=None if states is None else elbo.state_log_prob(window.states, *states),
         )
-        return losses, _Inferred(features, latents)
+        return losses, window_lib.Inferred(features, latents, self._synthetic.begin(posterior))
 
     def critic_loss(
-        self, window: _Window, inferred: _Inferred, alpha: tf.Tensor
+        self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor
     ) -> "tuple[tf.Tensor, Dict[str, tf.Tensor]]":
         """J_Q(θ), Eq. (10), on the window's last transition. Trains the two critics.
 
@@ -278,22 +281,24 @@ class SlacAgent(base.Agent):
         Returns:
             The loss `[B]` and means to log.
         """
-        last = self._last
-        history = self._history.at(last, inferred.features, window.actions, window.step_types)
-        next_actions, next_log_prob = self._actor(history).experimental_sample_and_log_prob()
+        last, see = self._last, self._critic_input.at
+        seen = self._actor_input.at(last, window, inferred)
+        next_actions, next_log_prob = self._actor(seen).experimental_sample_and_log_prob()
         target = sac.td_target(
             reward=window.rewards[:, last - 1],
             discount=window.discounts[:, last - 1],
-            next_qs=[critic(inferred.latents[:, last], next_actions) for critic in self._target_critics],
+            next_qs=[critic(see(last, window, inferred), next_actions) for critic in self._target_critics],
             next_log_prob=next_log_prob,
             alpha=alpha,
             gamma=self._gamma,
         )
-        qs = [critic(inferred.latents[:, last - 1], window.actions[:, last - 1]) for critic in self._critics]
+        qs = [critic(see(last - 1, window, inferred), window.actions[:, last - 1]) for critic in self._critics]
         extra = {"q_mean": tf.reduce_mean(qs[0]), "q_target_mean": tf.reduce_mean(target)}
         return sac.critic_loss(qs, target), extra
 
-    def actor_loss(self, window: _Window, inferred: _Inferred, alpha: tf.Tensor) -> "tuple[tf.Tensor, tf.Tensor]":
+    def actor_loss(
+        self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor
+    ) -> "tuple[tf.Tensor, tf.Tensor]":
         """J_π(φ), Eq. (11). Trains the actor's fully connected layers.
 
         Args:
@@ -305,9 +310,9 @@ class SlacAgent(base.Agent):
             The loss `[B]` and log π of the actions `[B]`.
         """
         step = self._actor_step
-        history = self._history.at(step, inferred.features, window.actions, window.step_types)
-        actions, log_prob = self._actor(history).experimental_sample_and_log_prob()
-        qs = [critic(inferred.latents[:, step], actions) for critic in self._critics]
+        seen = self._actor_input.at(step, window, inferred)
+        actions, log_prob = self._actor(seen).experimental_sample_and_log_prob()
+        qs = [critic(self._critic_input.at(step, window, inferred), actions) for critic in self._critics]
         return sac.actor_loss(qs, log_prob, alpha), log_prob
 
     # Pictures.
@@ -322,34 +327,23 @@ class SlacAgent(base.Agent):
         Returns:
             Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
         """
-        window = _window(experience)
-        features = self._model.encoder(window.frames)
-        states: Dict[str, latent_model.LatentState] = {
-            "posterior": self._model.posterior(features, window.actions, window.step_types),
-            "conditional_prior": self._model.open_loop(features, window.actions, context_frames),
-            "prior": self._model.open_loop(features, window.actions, 0),
-        }
-        videos = {
-            name: images.to_uint8(self._model.decode(self._model.vector(state))).numpy()
-            for name, state in states.items()
-        }
-        return {"truth": window.frames.numpy(), **videos}
+        return pictures.videos(self._model, self._model.encode(experience.observation), experience, context_frames)
 
 
-def _window(experience: trajectory_lib.Trajectory) -> _Window:
-    return _Window(
+def _window(experience: trajectory_lib.Trajectory) -> window_lib.Window:
+    return window_lib.Window(
         frames=experience.observation["pixels"],
         actions=experience.action,
         rewards=experience.reward,
         discounts=experience.discount,
         step_types=experience.step_type,
+        states=experience.observation.get("state", ()),
     )
 
 
 def _model_summary(losses: elbo.Elbo) -> Dict[str, tf.Tensor]:
-    means = {
-        "frame_log_prob": losses.frame_log_prob,
-        "reward_log_prob": losses.reward_log_prob,
-        **{f"kl_{layer}": kl for layer, kl in losses.kl.items()},
-    }
+    means = {"frame_log_prob": losses.frame_log_prob, "reward_log_prob": losses.reward_log_prob}
+    means.update({f"kl_{layer}": kl for layer, kl in losses.kl.items()})
+    if losses.state_log_prob is not None:
+        means["state_log_prob"] = losses.state_log_prob
     return {name: tf.reduce_mean(values) for name, values in means.items()}

@@ -2,6 +2,7 @@ import fakes
 import gin
 import numpy as np
 import pytest
+import small_agents
 import tensorflow as tf
 
 from slac_tf.agents.slac import builder
@@ -45,3 +46,25 @@ def test_the_latent_model_must_be_chosen():
     with pytest.raises(RuntimeError, match="latent_model"):
         builder.build_slac(*fakes.specs(), tf.Variable(0, dtype=tf.int64))
     gin.clear_config()
+
+
+@pytest.mark.parametrize("critic_layer_norm", [False, True])
+def test_layer_normalization_of_critics_and_their_targets_alone(critic_layer_norm):
+    agent = fakes.build_agent(critic_layer_norm=critic_layer_norm).agent
+    for network in (*agent._critics, *agent._target_critics):
+        assert len(network.variables) == (6 if critic_layer_norm else 4)
+    assert len(agent._actor.variables) == 4
+    for critic, target in zip(agent._critics, agent._target_critics):
+        for a, b in zip(critic.variables, target.variables):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_train_step_trains_normalized_critics(eagerly):
+    agent = fakes.build_agent(critic_layer_norm=True).agent
+    before = small_agents.values(agent)
+    agent.train(fakes.experience())
+    assert small_agents.changed(before, small_agents.values(agent)) == set(before)
+    # Scales and offsets among them; targets follow.
+    for network, targets in zip(agent._critics, agent._target_critics):
+        assert np.any(network._mlp._layers[1].gamma != np.ones(8))
+        assert np.any(targets._mlp._layers[1].gamma != np.ones(8))
