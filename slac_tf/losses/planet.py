@@ -14,15 +14,15 @@ class PlanetLoss(NamedTuple):
     """Terms of the loss, per sequence: means over time, in nats.
 
     Attributes:
-        loss: Image + reward_scale x reward + KL, `[B] float32`.
-        image: -log p(x_t | z_t), summed over the pixels, `[B] float32`.
-        reward: -log p(r_t | z_{t+1}), `[B] float32`.
+        loss: KL minus the frames' log-probability and reward_scale times the rewards', `[B] float32`.
+        frame_log_prob: log p(x_t | z_t), summed over the pixels, `[B] float32`.
+        reward_log_prob: log p(r_t | z_{t+1}), `[B] float32`.
         kl: KL(q || p) above the free nats, `[B] float32`.
     """
 
     loss: tf.Tensor
-    image: tf.Tensor
-    reward: tf.Tensor
+    frame_log_prob: tf.Tensor
+    reward_log_prob: tf.Tensor
     kl: tf.Tensor
 
 
@@ -48,7 +48,7 @@ def planet_loss(
     Returns:
         The loss and its terms.
     """
-    image = -tf.reduce_mean(elbo.frame_log_prob(frames, frame_means, _UNIT_VARIANCE), axis=1)
-    reward = -tf.reduce_mean(tfp.distributions.Normal(reward_means, 1.0).log_prob(rewards), axis=1)
+    frames_log_prob = tf.reduce_mean(elbo.frame_log_prob(frames, frame_means, _UNIT_VARIANCE), axis=1)
+    rewards_log_prob = tf.reduce_mean(tfp.distributions.Normal(reward_means, 1.0).log_prob(rewards), axis=1)
     kl = tf.reduce_mean(kl, axis=1)
-    return PlanetLoss(image + reward_scale * reward + kl, image, reward, kl)
+    return PlanetLoss(kl - frames_log_prob - reward_scale * rewards_log_prob, frames_log_prob, rewards_log_prob, kl)

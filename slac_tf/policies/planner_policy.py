@@ -45,7 +45,8 @@ class PlannerPolicy(tf_policy.TFPolicy):
             name: Name.
         """
         self._action_size = action_spec.shape.num_elements()
-        first = model.first_posterior(tf.zeros([1, model.encoder.feature_size]))
+        feature = tf.TensorSpec([1, model.encoder.feature_size], tf.float32)
+        first = tf.function(model.first_posterior).get_concrete_function(feature).structured_outputs  # for its shapes
         latents = {layer: tf.TensorSpec(values["sample"].shape[1:], tf.float32) for layer, values in first.items()}
         state_spec = {**latents, _ACTION: tf.TensorSpec([self._action_size], tf.float32)}
         if settings.warm_start:

@@ -1,6 +1,6 @@
 """PlaNet (Hafner et al. 2019): trains the model alone; the policies plan with it."""
 
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,8 @@ from slac_tf.latent_models import base as latent_model
 from slac_tf.latent_models import pictures
 from slac_tf.losses import planet
 from slac_tf.utils import images, optimizers
+
+_CONTEXT_FRAMES = 5
 
 
 class PlanetAgent(base.Agent):
@@ -93,7 +95,7 @@ class PlanetAgent(base.Agent):
         with tf.GradientTape() as tape:
             terms = self.model_loss(experience)
             loss = tf.reduce_mean(weights * terms.loss)
-        extra = {name: tf.reduce_mean(getattr(terms, name)) for name in ("image", "reward", "kl")}
+        extra = {name: tf.reduce_mean(values) for name, values in terms._asdict().items() if name != "loss"}
         return base.Losses([optimizers.Objective("model", loss, tape, self._optimizer, self._trained)], extra)
 
     def model_loss(self, experience: trajectory_lib.Trajectory) -> planet.PlanetLoss:
@@ -123,15 +125,20 @@ class PlanetAgent(base.Agent):
             reward_scale=self._reward_scale,
         )
 
-    def report(self, experience: trajectory_lib.Trajectory, context_frames: int = 5) -> Dict[str, np.ndarray]:
+    def report(
+        self, experience: trajectory_lib.Trajectory, context_frames: Optional[int] = None
+    ) -> Dict[str, np.ndarray]:
         """Frames beside what the model makes of them; see `pictures.videos`.
 
         Args:
             experience: `[B, length, …]`, each sequence within one episode, of any length.
-            context_frames: Frames that the conditional prior is given.
+            context_frames: Frames that the conditional prior is given; where None 5, as in Hafner et al. (2019), or all
+                of a shorter sequence.
 
         Returns:
             Videos `[B, length, 64, 64, 3] uint8` by name.
         """
         features = self._model.encoder(images.quantize(experience.observation["pixels"]))
+        if context_frames is None:
+            context_frames = min(_CONTEXT_FRAMES, experience.step_type.shape[1])
         return pictures.videos(self._model, features, experience, context_frames)
