@@ -145,28 +145,35 @@ def changed(before, after):
     return names
 
 
+def optimizers(agent):
+    """By what each trains."""
+    if hasattr(agent, "_optimizer"):  # of all that there is to train
+        return {"model": agent._optimizer}
+    return agent._optimizers._asdict()
+
+
 def set_learning_rates(agent, rate=0.0, **rates):
     """Gives each optimizer its rate, or else `rate`."""
-    for name, optimizer in agent._optimizers._asdict().items():
+    for name, optimizer in optimizers(agent).items():
         optimizer.learning_rate = rates.get(name, rate)
 
 
 def all_variables(agent):
     """Weights, moments and counters."""
-    return [*agent.variables, *(v for optimizer in agent._optimizers for v in optimizer.variables())]
+    return [*agent.variables, *(v for optimizer in optimizers(agent).values() for v in optimizer.variables())]
 
 
 def trained_by(agent):
     """Names of the groups that each optimizer trains."""
     found = {name: variables for name, variables in groups(agent).items() if variables}
     shared = {"model", "encoder"} if "model" in found else {"critic", "encoder"}
-    return {name: (shared if name in shared else {name}) & set(found) for name in agent._optimizers._fields}
+    return {name: (shared if name in shared else {name}) & set(found) for name in optimizers(agent)}
 
 
 def first_moments(agent):
     """Adam's, of what each optimizer trains: a tenth of the gradient after the first step."""
     found = groups(agent)
     return {
-        name: [getattr(agent._optimizers, name).get_slot(v, "m").numpy() for group in sorted(of) for v in found[group]]
+        name: [optimizers(agent)[name].get_slot(v, "m").numpy() for group in sorted(of) for v in found[group]]
         for name, of in trained_by(agent).items()
     }

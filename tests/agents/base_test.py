@@ -148,7 +148,7 @@ def test_save_and_restore_bring_back_everything(kind, tmp_path):
     assert [v.shape for v in fresh] == [v.shape for v in saved]
     for name, of in small_agents.trained_by(other).items():
         number = sum(len(small_agents.groups(other)[group]) for group in of)
-        assert len(getattr(other._optimizers, name).variables()) == 1 + 2 * number
+        assert len(small_agents.optimizers(other)[name].variables()) == 1 + 2 * number
     assert np.mean([bool(np.any(a.numpy() != b)) for a, b in zip(fresh, saved)]) > 0.6
     assert int(other.train_step_counter) == 0
     tf.train.Checkpoint(agent=other).read(path).assert_consumed()

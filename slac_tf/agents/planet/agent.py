@@ -1,6 +1,6 @@
 """PlaNet (Hafner et al. 2019): trains the model alone; the policies plan with it."""
 
-from typing import Dict, NamedTuple, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,16 +20,6 @@ from slac_tf.utils import images, optimizers
 _CONTEXT_FRAMES = 5
 
 
-class PlanetOptimizers(NamedTuple):
-    """One for each loss.
-
-    Attributes:
-        model: Of the latent model.
-    """
-
-    model: tf.keras.optimizers.Optimizer
-
-
 class PlanetAgent(base.Agent):
     """One loss trains all of the model's variables. Pretraining is the same step under a counter of its own."""
 
@@ -38,7 +28,7 @@ class PlanetAgent(base.Agent):
         time_step_spec: ts.TimeStep,
         action_spec: tf_types.NestedTensorSpec,
         model: latent_model.LatentModel,
-        planet_optimizers: PlanetOptimizers,
+        optimizer: tf.keras.optimizers.Optimizer,
         *,
         policy: tf_policy.TFPolicy,
         collect_policy: tf_policy.TFPolicy,
@@ -53,7 +43,7 @@ class PlanetAgent(base.Agent):
             time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
             action_spec: `[A] float32` in [-1, 1].
             model: The latent model, whose reward is of the state arrived at.
-            planet_optimizers: One for each loss.
+            optimizer: Of the model.
             policy: Plans.
             collect_policy: Plans, and adds noise.
             sequence_length: T; windows of replay hold T+1 steps.
@@ -71,10 +61,10 @@ class PlanetAgent(base.Agent):
             name=name,
         )
         self._model = model
-        self._optimizers = planet_optimizers
+        self._optimizer = optimizer
         self._reward_scale = reward_scale
         self._trained = list(model.trainable_variables)
-        optimizers.create_moments(planet_optimizers.model, self._trained)
+        optimizers.create_moments(optimizer, self._trained)
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
         self._compiled_pretrain = common.function(self._pretrain_step)
 
@@ -106,7 +96,7 @@ class PlanetAgent(base.Agent):
             terms = self.model_loss(experience)
             loss = tf.reduce_mean(weights * terms.loss)
         extra = {name: tf.reduce_mean(values) for name, values in terms._asdict().items() if name != "loss"}
-        return base.Losses([optimizers.Objective("model", loss, tape, self._optimizers.model, self._trained)], extra)
+        return base.Losses([optimizers.Objective("model", loss, tape, self._optimizer, self._trained)], extra)
 
     def model_loss(self, experience: trajectory_lib.Trajectory) -> planet.PlanetLoss:
         """The loss of a batch. Trains the model's variables, the encoder's among them.

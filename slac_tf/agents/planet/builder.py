@@ -86,7 +86,7 @@ def build_planet(
         time_step_spec,
         action_spec,
         model,
-        planet_agent.PlanetOptimizers(model=optimizers.adam(learning_rate, clip_norm, epsilon)),
+        optimizers.adam(learning_rate, clip_norm, epsilon),
         policy=policies["greedy"],
         collect_policy=policies["stochastic"],
         sequence_length=sequence_length,

@@ -26,7 +26,7 @@ def agent():
     return planet_agent.PlanetAgent(
         *known_model.specs(),
         model,
-        planet_agent.PlanetOptimizers(optimizers.adam(0.0)),
+        optimizers.adam(0.0),
         **policies,
         sequence_length=LENGTH - 1,
         reward_scale=10.0,

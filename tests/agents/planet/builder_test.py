@@ -26,7 +26,7 @@ def test_what_the_training_loop_reads(built):
 
 
 def test_the_optimizer_is_that_of_the_published_code(built):
-    adam = built.agent._optimizers.model
+    adam = built.agent._optimizer
     assert (adam.epsilon, adam.global_clipnorm) == (1e-4, 1000.0)
     assert inspect.signature(small_agents.planet_builder.build_planet).parameters["learning_rate"].default == 1e-3
 
