@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 
 from absl import app, flags
 
-PARTS = ("train_step", "environment", "replay", "policy", "loop", "dvrl")
+PARTS = ("train_step", "environment", "replay", "policy", "loop", "planet", "dvrl")
 _ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to measure, separated by commas: {', '.join(PARTS)}.")
 _JSON = flags.DEFINE_string("json", None, "File to write all figures to.")
 _PART = flags.DEFINE_string("part", None, "The one part to measure in this process.")

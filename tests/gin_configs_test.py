@@ -13,11 +13,14 @@ import tensorflow as tf
 from tf_agents.specs import array_spec, tensor_spec
 from tf_agents.trajectories import time_step as ts
 
+from slac_tf.agents.planet import builder as planet_builder
 from slac_tf.agents.slac import builder
 from slac_tf.config import configuration
 from slac_tf.environments import suite_dm_control, suite_gymnasium
 from slac_tf.latent_models import two_layer
 from slac_tf.networks import conv
+from slac_tf.planning import cem
+from slac_tf.rollouts import rollout_driver
 from slac_tf.training import experiment, settings
 
 GIN_CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "gin_configs"
@@ -68,6 +71,9 @@ MACROS = {
 }
 CONFIGURABLES = {
     "build_slac": builder.build_slac,
+    "build_planet": planet_builder.build_planet,
+    "CemSettings": cem.CemSettings,
+    "RolloutDriver": rollout_driver.RolloutDriver,
     "build_convolution_policy": conv.build_convolution_policy,
     "TwoLayerModel": two_layer.TwoLayerModel,
     "train_eval": experiment.train_eval,
@@ -151,9 +157,10 @@ def test_header_and_order(path):
 
 
 MORE_TASKS = ["quickstart", "cartpole_swingup", "reacher_easy"]
+PLANET = "quickstart_planet"  # a task and an agent in one
 
 
-@pytest.mark.parametrize("name", [*TASKS, *MORE_TASKS])
+@pytest.mark.parametrize("name", [*TASKS, *MORE_TASKS, PLANET])
 @pytest.mark.parametrize("last", [[], ["debug.gin"]], ids=["alone", "debug"])
 def test_what_is_bound_exists(name, last):
     configuration.load([f"{name}.gin", *last], [])
@@ -270,7 +277,7 @@ def check_built(built, observation):
     # debug.gin's; an agent on its own steps alone has one window of four transitions
     assert (built.sequence_length if built.on_policy else built.batch_size) == 4
     assert set(built.policies) == {"greedy", "stochastic"}
-    assert built.pretraining is None
+    assert (built.pretraining is None) == (type(built.agent).__name__ != "PlanetAgent")
     spec = built.agent.collect_data_spec
     assert set(spec.observation) == set(observation)
     assert spec.action.shape == (6,)
@@ -281,7 +288,7 @@ def check_built(built, observation):
 
 
 def test_the_other_agents_are_there():
-    assert {path.stem for path in AGENTS} >= {"sac_pixels", "sac_state", "mpo", "d4pg", "dvrl"}
+    assert {path.stem for path in AGENTS} >= {"sac_pixels", "sac_state", "mpo", "d4pg", "planet", "dvrl"}
 
 
 @agent_files
@@ -294,7 +301,7 @@ def test_agents_take_slacs_place_under_debug(path):
     assert copy.deepcopy(gin.query_parameter("load_dm_control.observations")) == shown
 
 
-@agent_files
+@pytest.mark.parametrize("path", [path for path in AGENTS if path.stem != "planet"], ids=lambda path: path.stem)
 def test_agents_see_the_state_where_only_that_is_shown(path):
     configuration.load(["cheetah_run.gin", str(path), "debug.gin"], ["OBSERVATIONS = ('state',)"])
     assert copy.deepcopy(gin.query_parameter("load_dm_control.observations")) == ("state",)
@@ -323,9 +330,10 @@ def test_what_agents_bind_exists_and_is_the_signatures_default(path):
     for (_, selector), parameters in gin.config._CONFIG.items():
         module, _, name = selector.rpartition(".")
         for argument, value in parameters.items():
-            if name == "macro" or argument in before.get(selector, ()):
+            # The rest of a run, such as PlaNet's schedule, has the defaults of SLAC.
+            own = module.startswith(("slac_tf.agents.", "slac_tf.networks.", "slac_tf.planning."))
+            if name == "macro" or not own or argument in before.get(selector, ()):
                 continue
-            assert module.startswith("slac_tf."), selector
             function = getattr(importlib.import_module(module), name)
             signature = inspect.signature(function.__init__ if inspect.isclass(function) else function)
             assert argument in signature.parameters, f"{selector}.{argument}"
@@ -368,3 +376,24 @@ def test_mountain_hike(belief):
     assert built.on_policy
     assert type(built.agent._networks.belief).__name__ == belief
     assert settings.bound().schedule.initial_collect_agent_steps == 60  # debug.gin's
+
+
+def test_the_schedule_of_planet():
+    """Five random episodes, 100 train steps, then for ever an episode and 100 train steps."""
+    load_agent(GIN_CONFIGS / "agents" / "planet.gin")
+    schedule = settings.bound().schedule
+    assert (schedule.initial_collect_episodes, schedule.num_pretrain_steps) == (5, 100)
+    assert [schedule.updates_due(episode_ends) for episode_ends in (False, True)] == [0.0, 100]
+    assert gin.query_parameter("RolloutDriver.overlap") is False
+
+
+def test_planets_quickstart_is_small():
+    configuration.load([f"{PLANET}.gin"], [])
+    built = build(2)
+    assert (built.sequence_length + 1, built.batch_size, built.pretraining.batch_size) == (32, 16, 16)
+    state = {name: tuple(spec.shape) for name, spec in built.policies["greedy"].policy_state_spec.items()}
+    assert state == {"h": (100,), "s": (20,), "action": (2,)}
+    assert cem.CemSettings() == cem.CemSettings(horizon=12, iterations=5, candidates=200, elites=20)
+    bound_now = settings.bound()
+    assert (bound_now.schedule.num_env_steps, bound_now.schedule.updates_per_episode) == (50_000, 100)
+    assert bound_now.processor.intra_op_threads == 1

@@ -8,11 +8,14 @@ import tensorflow as tf
 
 from slac_tf.agents.d4pg import builder as d4pg_builder
 from slac_tf.agents.mpo import builder as mpo_builder
+from slac_tf.agents.planet import builder as planet_builder
 from slac_tf.agents.sac import builder as sac_builder
 from slac_tf.agents.slac import builder as slac_builder
 from slac_tf.networks import encoders, representations
 
+# What holds of agents with an actor, then of all.
 KINDS = ("slac pixels", "sac pixels", "sac state", "mpo pixels", "mpo state", "d4pg pixels", "d4pg state")
+ALL_KINDS = (*KINDS, "planet pixels")
 ONE_OF_EACH = ("slac pixels", "sac state", "mpo state", "d4pg state")
 STATE_SIZE = 3
 FRAMES = 2  # that all but SLAC see
@@ -53,6 +56,19 @@ _BUILDERS = {
     "mpo": (mpo_builder.build_mpo, dict(_of_n_steps, num_samples=3)),
     # The support is the integers from -4 to 4.
     "d4pg": (d4pg_builder.build_d4pg, dict(_of_n_steps, num_atoms=9, min_value=-4.0, max_value=4.0, gamma=0.5)),
+    "planet": (
+        planet_builder.build_planet,
+        dict(
+            sequence_length=fakes.SEQUENCE_LENGTH,
+            h_size=6,
+            s_size=3,
+            base_depth=1,
+            hidden_sizes=(8,),
+            reward_hidden_sizes=(8,),
+            free_nats=0.0,  # below them nothing would train the prior
+            learning_rate=LEARNING_RATE,
+        ),
+    ),
 }
 _OBSERVATIONS = {
     "pixels": {"pixels": tf.TensorSpec([64, 64, 3], tf.uint8)},
@@ -64,7 +80,8 @@ def build(kind, seed=0, observation=None, **settings):
     """A small agent, built; `observation` is a specification in place of the kind's own."""
     name, seen = kind.split()
     builder, small = _BUILDERS[name]
-    rates = {f"{which}_learning_rate": LEARNING_RATE for which in ("critic", "actor")}
+    actor_and_critic = () if name == "planet" else ("critic", "actor")
+    rates = {f"{which}_learning_rate": LEARNING_RATE for which in actor_and_critic}
     time_step_spec, action_spec = fakes.specs()
     time_step_spec = time_step_spec._replace(observation=observation or _OBSERVATIONS[seen])
     counter = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -87,10 +104,12 @@ def experience(agent, seed=0, batch_size=fakes.BATCH_SIZE, step_types=None):
 def groups(agent):
     """All weights, by what trains them."""
     networks, found = getattr(agent, "_networks", None), {}
-    if networks is None:  # SLAC
+    if networks is None:  # SLAC and PlaNet
         found["encoder"] = list(agent._model.encoder.trainable_variables)
         encoder = {v.ref() for v in found["encoder"]}
         found["model"] = [v for v in agent._model.trainable_variables if v.ref() not in encoder]
+        if not hasattr(agent, "_actor"):
+            return found
         critics, targets, actor = agent._critics, agent._target_critics, agent._actor
     else:
         found["encoder"] = list(networks.representation.trainable_variables)
@@ -126,28 +145,35 @@ def changed(before, after):
     return names
 
 
+def optimizers(agent):
+    """By what each trains."""
+    if hasattr(agent, "_optimizer"):  # of all that there is to train
+        return {"model": agent._optimizer}
+    return agent._optimizers._asdict()
+
+
 def set_learning_rates(agent, rate=0.0, **rates):
     """Gives each optimizer its rate, or else `rate`."""
-    for name, optimizer in agent._optimizers._asdict().items():
+    for name, optimizer in optimizers(agent).items():
         optimizer.learning_rate = rates.get(name, rate)
 
 
 def all_variables(agent):
     """Weights, moments and counters."""
-    return [*agent.variables, *(v for optimizer in agent._optimizers for v in optimizer.variables())]
+    return [*agent.variables, *(v for optimizer in optimizers(agent).values() for v in optimizer.variables())]
 
 
 def trained_by(agent):
     """Names of the groups that each optimizer trains."""
     found = {name: variables for name, variables in groups(agent).items() if variables}
     shared = {"model", "encoder"} if "model" in found else {"critic", "encoder"}
-    return {name: (shared if name in shared else {name}) & set(found) for name in agent._optimizers._fields}
+    return {name: (shared if name in shared else {name}) & set(found) for name in optimizers(agent)}
 
 
 def first_moments(agent):
     """Adam's, of what each optimizer trains: a tenth of the gradient after the first step."""
     found = groups(agent)
     return {
-        name: [getattr(agent._optimizers, name).get_slot(v, "m").numpy() for group in sorted(of) for v in found[group]]
+        name: [optimizers(agent)[name].get_slot(v, "m").numpy() for group in sorted(of) for v in found[group]]
         for name, of in trained_by(agent).items()
     }

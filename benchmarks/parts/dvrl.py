@@ -22,7 +22,7 @@ def _gflop(call: Callable[[], Any]) -> float:
 
 def measure() -> Dict[str, Any]:
     """The train step and a matrix product in turns, so that a machine's moods meet both."""
-    built = paper_scale.build(agent=["gin_configs/agents/dvrl.gin"])
+    built = paper_scale.build(files=["gin_configs/cheetah_run.gin", "gin_configs/agents/dvrl.gin"])
     batch = paper_scale.experience(built)
     belief, steps = built.agent._networks.belief, built.sequence_length + 1
     first = tf.nest.map_structure(lambda x: x[:, 0], batch)

@@ -1,4 +1,4 @@
-"""What several parts share: an agent at full size, on cheetah run's shapes, and medians of repeated calls."""
+"""What several parts share: agents on cheetah run's shapes, SLAC as published, and medians of repeated calls."""
 
 import statistics
 import time
@@ -16,9 +16,9 @@ from slac_tf.config import configuration
 ACTION_SIZE = 6
 
 
-def build(bindings: Sequence[str] = (), agent: Sequence[str] = ()) -> types.BuiltAgent:
-    """SLAC as published, or the agent of a file, for cheetah run, without its environment."""
-    configuration.load(["gin_configs/cheetah_run.gin", *agent], list(bindings))
+def build(bindings: Sequence[str] = (), files: Sequence[str] = ("gin_configs/cheetah_run.gin",)) -> types.BuiltAgent:
+    """The agent of some gin files, SLAC where none are given, with the action size of cheetah run."""
+    configuration.load(list(files), list(bindings))
     build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
     return build_agent(
         ts.time_step_spec({"pixels": tf.TensorSpec([64, 64, 3], tf.uint8)}),
@@ -42,6 +42,20 @@ def experience(built: types.BuiltAgent) -> trajectory.Trajectory:
         reward=tf.random.uniform(shape),
         discount=tf.ones(shape),
     )
+
+
+def gflop(function: Callable[..., Any], *specs: Any) -> float:
+    """Floating-point operations of a function's graph, counted by TensorFlow's profiler, which leaves out loops."""
+    graph = tf.function(function).get_concrete_function(*specs).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops / 1e9
+
+
+def train_step_gflop(built: types.BuiltAgent, batch: trajectory.Trajectory) -> float:
+    """Floating-point operations of a train step."""
+    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
+    return gflop(lambda experience: built.agent._train_step(experience, None), specs)
 
 
 def seconds(call: Callable[[], Any], count: int = 7, warm_up: int = 2) -> List[float]:

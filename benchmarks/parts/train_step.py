@@ -14,15 +14,6 @@ _ROUNDS = 11
 _MATRIX = 4096
 
 
-def _gflop(built: Any, experience: trajectory.Trajectory) -> float:
-    """Floating-point operations of a train step, counted on its graph by TensorFlow's profiler."""
-    specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, experience)
-    graph = tf.function(lambda batch: built.agent._train_step(batch, None)).get_concrete_function(specs).graph
-    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
-    options["output"] = "none"
-    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops / 1e9
-
-
 def _parts(built: Any, experience: trajectory.Trajectory) -> Dict[str, float]:
     """Seconds of the losses alone, each with its gradient."""
     agent = built.agent
@@ -81,7 +72,7 @@ def measure() -> Dict[str, Any]:
     for dtype, (built, batch, _) in made.items():
         seconds = statistics.median(times[dtype]["step"])
         rate = 2 * _MATRIX**3 / statistics.median(times[dtype]["product"]) / 1e9
-        gflop = _gflop(built, batch)
+        gflop = paper_scale.train_step_gflop(built, batch)
         figures[dtype] = {
             "seconds": seconds,
             "fastest_seconds": min(times[dtype]["step"]),

@@ -40,6 +40,7 @@ class LatentModel(tf.Module, abc.ABC):
         name: str,
         encoder: Optional[tf.Module] = None,
         decoder: Optional[tf.Module] = None,
+        reward: Optional[heads.HeadClass] = None,
         state_size: Optional[int] = None,
     ):
         """Constructor.
@@ -53,6 +54,7 @@ class LatentModel(tf.Module, abc.ABC):
             name: Name.
             encoder: Of frames; the paper's where None.
             decoder: Of frames; the paper's where None.
+            reward: The reward's head; a Gaussian of z_t, a_t and z_{t+1} where None.
             state_size: S of a simulator's state that is observed beside the frames; there is none where None.
         """
         super().__init__(name=name)
@@ -62,7 +64,8 @@ class LatentModel(tf.Module, abc.ABC):
         frames = conv.Encoder(base_depth) if encoder is None else encoder
         self.encoder = frames if state_size is None else encoders.JointEncoder(frames, state_size, hidden_sizes)
         self._decoder = conv.Decoder(self.latent_size, base_depth) if decoder is None else decoder
-        self._reward = heads.GaussianHead(2 * self.latent_size + action_size, 1, hidden_sizes, name="reward")
+        reward_sizes = (2 * self.latent_size + action_size, 1, hidden_sizes)
+        self._reward = (reward or heads.GaussianHead)(*reward_sizes, name="reward")
         self._state = None
         if state_size is not None:
             self._state = heads.GaussianHead(self.latent_size, state_size, hidden_sizes, name="state")

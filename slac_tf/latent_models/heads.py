@@ -99,6 +99,30 @@ class _FixedScaleHead(tf.Module):
         return layer_state(loc, tf.fill(tf.shape(loc), self._scale), given)
 
 
+class ArrivalRewardHead(tf.Module):
+    """PlaNet's p(r_t | z_{t+1}): a mean of the state arrived at from ReLU layers, and a standard deviation of 1."""
+
+    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str, *, latent_size: int):
+        super().__init__(name=name)
+        del input_size  # that of z_t, a_t and z_{t+1} together
+        self._mlp = mlp.MLP(latent_size, hidden_sizes, output_size, tf.nn.relu)
+
+    def __call__(self, latent: tf.Tensor, action: tf.Tensor, next_latent: tf.Tensor) -> LayerState:
+        """The distribution of the reward.
+
+        Args:
+            latent: z_t, not looked at.
+            action: a_t, not looked at.
+            next_latent: z_{t+1}, `[…, latent_size] float32`.
+
+        Returns:
+            The state, of shape `[…, output_size]`.
+        """
+        del latent, action
+        loc = self._mlp(next_latent)
+        return layer_state(loc, tf.ones_like(loc), given=loc)
+
+
 class UnitScaleHead(_FixedScaleHead):
     """A Gaussian of standard deviation 1."""
 

@@ -1,5 +1,6 @@
 """PlaNet's recurrent state-space model in the place of SLAC's (Figure 6, "PlaNet model")."""
 
+import functools
 from typing import Dict, Optional, Sequence
 
 import gin
@@ -38,6 +39,7 @@ class RSSM(base.LatentModel):
         hidden_sizes: Sequence[int] = (200,),
         reward_hidden_sizes: Sequence[int] = (256, 256),
         free_nats: float = 3.0,
+        reward_of_arrival: bool = False,
         name: str = "rssm",
         state_size: Optional[int] = None,
     ):
@@ -49,8 +51,9 @@ class RSSM(base.LatentModel):
             s_size: Dimensions of s.
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of p(s | ·) and q(s | ·).
-            reward_hidden_sizes: Hidden layers of the reward model, which is SLAC's.
+            reward_hidden_sizes: Hidden layers of the reward model.
             free_nats: KL of a step below which it costs nothing.
+            reward_of_arrival: Whether the reward model is PlaNet's, p(r_t | h_{t+1}, s_{t+1}), and not SLAC's.
             name: Name.
             state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
@@ -60,6 +63,7 @@ class RSSM(base.LatentModel):
         checks.counts("RSSM", h_size=h_size, s_size=s_size, base_depth=base_depth)
         checks.sizes("RSSM", hidden_sizes=hidden_sizes, reward_hidden_sizes=reward_hidden_sizes)
         checks.not_negative("RSSM", free_nats=free_nats)
+        checks.booleans("RSSM", reward_of_arrival=reward_of_arrival)
         super().__init__(
             layer_sizes={"h": h_size, "s": s_size},
             kl_layers=("s",),
@@ -70,6 +74,9 @@ class RSSM(base.LatentModel):
             state_size=state_size,
             encoder=planet_conv.PlanetEncoder(base_depth),
             decoder=planet_conv.PlanetDecoder(h_size + s_size, base_depth),
+            reward=functools.partial(heads.ArrivalRewardHead, latent_size=h_size + s_size)
+            if reward_of_arrival
+            else None,
         )
         self._h_size, self._s_size, self._action_size = h_size, s_size, action_size
         self._free_nats = free_nats

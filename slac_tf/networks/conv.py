@@ -7,7 +7,7 @@ the convolution routines. Their initial weights follow the convolution's fan-in 
 
 import functools
 import math
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, List, Mapping, NamedTuple, Optional
 
 import gin
 import tensorflow as tf
@@ -79,6 +79,28 @@ def build_convolution_policy(dtype: str = "float32", cpu_layers: Optional[bool] 
         dense=functools.partial(library.Dense, dtype=policy),
         leaky_relu=cpu_layers_lib.leaky_relu if cpu_layers else tf.nn.leaky_relu,
     )
+
+
+def check_frames(where: str, observation: Mapping[str, tf.TensorSpec]) -> None:
+    """Looks at what an agent is to see.
+
+    Args:
+        where: The agent's builder.
+        observation: Of the environment.
+
+    Raises:
+        ValueError: If it has no `'pixels'`, or they are of another size than `[64, 64, 3]`.
+    """
+    if "pixels" not in observation:
+        raise ValueError(
+            f"{where}: observation holds {sorted(observation)}, expected 'pixels': "
+            "set the environment's observations = ('pixels',)"
+        )
+    frame = observation["pixels"].shape.as_list()
+    if frame != [IMAGE_SIZE, IMAGE_SIZE, 3]:
+        raise ValueError(
+            f"{where}: frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64"
+        )
 
 
 def _glorot_uniform(fan_in: int, fan_out: int) -> tf.keras.initializers.Initializer:

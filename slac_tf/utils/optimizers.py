@@ -5,18 +5,21 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 import tensorflow as tf
 
 
-def adam(learning_rate: float, clip_norm: Optional[float] = None) -> tf.keras.optimizers.Optimizer:
-    """Adam with TensorFlow 1's epsilon, 1e-8.
+def adam(
+    learning_rate: float, clip_norm: Optional[float] = None, epsilon: float = 1e-8
+) -> tf.keras.optimizers.Optimizer:
+    """Adam, with TensorFlow 1's epsilon unless another is given.
 
     Args:
         learning_rate: Its learning rate.
         clip_norm: Gradients are scaled to this global norm at the most; not at all where None.
+        epsilon: Added to the root of the second moment.
 
     Returns:
         The optimizer.
     """
     # The legacy class updates each variable with one fused operation.
-    return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=1e-8, global_clipnorm=clip_norm)
+    return tf.keras.optimizers.legacy.Adam(learning_rate, epsilon=epsilon, global_clipnorm=clip_norm)
 
 
 def rmsprop(learning_rate: float, clip_norm: float) -> tf.keras.optimizers.Optimizer:

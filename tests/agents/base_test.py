@@ -15,7 +15,7 @@ from tf_agents.train import learner
 
 from slac_tf.losses import categorical, mpo, sac
 
-kinds = pytest.mark.parametrize("kind", small_agents.KINDS)
+kinds = pytest.mark.parametrize("kind", small_agents.ALL_KINDS)
 one_of_each = pytest.mark.parametrize("kind", small_agents.ONE_OF_EACH)
 EXTRA = {
     "slac": {"frame_log_prob", "reward_log_prob", "kl_z1", "q_mean", "q_target_mean", "alpha", "entropy"},
@@ -23,12 +23,14 @@ EXTRA = {
     "mpo": {"q_mean", "q_target_mean", "temperature", "e_step_kl", "kl_mean", "kl_std", "policy_std"}
     | {"alpha_mean", "alpha_std"},
     "d4pg": {"q_mean", "q_target_mean", "critic_kl", "target_at_ends"},
+    "planet": {"frame_log_prob", "reward_log_prob", "kl"},
 }
 OBJECTIVES = {
     "slac": ("model", "critic", "actor", "alpha"),
     "sac": ("critic", "actor", "alpha"),
     "mpo": ("critic", "policy", "dual"),
     "d4pg": ("critic", "actor"),
+    "planet": ("model",),
 }
 
 
@@ -146,7 +148,7 @@ def test_save_and_restore_bring_back_everything(kind, tmp_path):
     assert [v.shape for v in fresh] == [v.shape for v in saved]
     for name, of in small_agents.trained_by(other).items():
         number = sum(len(small_agents.groups(other)[group]) for group in of)
-        assert len(getattr(other._optimizers, name).variables()) == 1 + 2 * number
+        assert len(small_agents.optimizers(other)[name].variables()) == 1 + 2 * number
     assert np.mean([bool(np.any(a.numpy() != b)) for a, b in zip(fresh, saved)]) > 0.6
     assert int(other.train_step_counter) == 0
     tf.train.Checkpoint(agent=other).read(path).assert_consumed()

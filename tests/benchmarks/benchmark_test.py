@@ -17,7 +17,7 @@ def test_an_unknown_part_is_named():
     done = run("--only=environment,gpu")
     assert done.returncode == 2
     assert done.stderr == (
-        "benchmark: 'gpu', expected --only=train_step,environment,replay,policy,loop,dvrl, or some of them\n"
+        "benchmark: 'gpu', expected --only=train_step,environment,replay,policy,loop,planet,dvrl, or some of them\n"
     )
 
 

@@ -128,6 +128,7 @@ CASES = {
         "build_sac.actor_learning_rate = -1", "actor_learning_rate: -1, expected", agent="sac_pixels"
     ),
     "fraction_of_frames": line("StackedFrames.length = 1.5", "length: 1.5, expected an integer", agent="mpo"),
+    "no_horizon": line("PLAN_HORIZON = 0", "CemSettings.horizon: 0, expected an integer", agent="planet"),
     "one_atom": line("build_d4pg.num_atoms = 1", "build_d4pg.num_atoms: 1, expected at least 2", agent="d4pg"),
     # The environment
     "unknown_domain": line("load_dm_control.domain_name = 'fingr'", "domain_name='fingr'", "mean 'finger'"),
@@ -150,6 +151,10 @@ CASES = {
     "longer_than_an_episode": line(
         "build_slac.sequence_length = 501", "sequence_length: 501", "expected at most 500", "finger_spin"
     ),
+    "longer_than_an_episode_for_planet": line(
+        "SEQUENCE_LENGTH = 501", "sequence_length: 501", "expected at most 500", "finger_spin", agent="planet"
+    ),
+    "more_elites": line("PLAN_ELITES = 9", "CemSettings.elites: 9, expected at most candidates 8", agent="planet"),
     "longer_history": line("build_slac.history_length = 4", "history_length: 4, expected 1 to sequence_length 3"),
     "larger_model_batch": line("build_slac.model_batch_size = 9", "model_batch_size: 9, expected 1 to batch_size 4"),
     "little_initial_data": line(

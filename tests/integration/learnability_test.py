@@ -1,14 +1,16 @@
-"""Each baseline learns to drive a point to a target, from pixels; with a loss turned around it does not."""
+"""Each agent learns to drive a point to a target, from pixels; with a loss turned around it does not."""
 
 import pathlib
 from typing import NamedTuple, Tuple
 
 import in_process
-import point_task  # noqa: F401  registers load_point
+import numpy as np
+import point_task  # registers load_point
 import pytest
 
 from slac_tf.config import configuration
 from slac_tf.losses import dpg, mpo, sac
+from slac_tf.policies import planner_policy
 
 # Random actions get 4 to 7 of 20, the way straight to the target 17 to 18.
 SOLVED = 11.0
@@ -78,6 +80,30 @@ CASES = {
     ),
 }
 
+# The losses are the published ones.
+PLANET = (
+    "train_eval.load_environment = @load_point",
+    "load_point.observations = %OBSERVATIONS",
+    "BASE_DEPTH = 4",
+    "BATCH_SIZE = 16",
+    "SEQUENCE_LENGTH = 5",
+    "H_SIZE = 50",
+    "S_SIZE = 10",
+    "HIDDEN_SIZES = (50,)",
+    "HEAD_SIZES = (50, 50)",
+    "PLAN_HORIZON = 6",
+    "PLAN_ITERATIONS = 4",
+    "PLAN_CANDIDATES = 60",
+    "PLAN_ELITES = 6",
+    "Schedule.initial_collect_episodes = 15",
+    "Schedule.num_pretrain_steps = 200",
+    "Schedule.updates_per_episode = 40",
+    "Schedule.num_env_steps = 500",
+    "ReplaySettings.capacity = 10000",
+    "EvaluationSettings.interval_env_steps = 1000000",
+    "EvaluationSettings.num_episodes = 10",
+)
+
 
 def run(name: str, agent_steps: int, root: pathlib.Path, seed: int = 0) -> float:
     """Return of the greedy policy after so many agent steps, 500 of them random."""
@@ -113,3 +139,33 @@ def test_learns(name, tmp_path):
 def test_a_loss_turned_around_does_not(name, tmp_path, monkeypatch):
     turn_around(name, monkeypatch)
     assert run(name, 1000, tmp_path) < SOLVED
+
+
+@pytest.fixture
+def coloured_fields(monkeypatch):
+    """The whole frame shows where the point is: a small point takes a decoder many more train steps."""
+
+    def render(self, mode="rgb_array"):
+        frame = np.zeros((64, 64, 3), np.uint8)
+        frame[..., :2] = np.round((self._point + 1.0) / 2.0 * 255.0)
+        return frame
+
+    monkeypatch.setattr(point_task.PointEnvironment, "render", render)
+
+
+def run_planet(root: pathlib.Path, seed: int, *bindings: str) -> float:
+    """Return of the planner without noise after 15 random episodes and ten of its own."""
+    config = configuration.load(["gin_configs/slac.gin", "gin_configs/agents/planet.gin"], [*PLANET, *bindings])
+    return in_process.run(root, config, seed).greedy_return
+
+
+@pytest.mark.expensive
+def test_planet_learns(tmp_path, coloured_fields):
+    assert any(run_planet(tmp_path / str(seed), seed) > SOLVED for seed in range(2))
+
+
+@pytest.mark.expensive
+def test_a_planner_turned_around_does_not(tmp_path, coloured_fields, monkeypatch):
+    right = planner_policy.PlannerPolicy.value
+    monkeypatch.setattr(planner_policy.PlannerPolicy, "value", lambda *args: -right(*args))
+    assert run_planet(tmp_path, 0, "Schedule.num_env_steps = 360") < SOLVED

@@ -42,3 +42,20 @@ def test_clip_grid_keeps_the_order_of_pixels_inside_a_frame():
 def test_clip_grid_refuses_clips_that_do_not_fit(shapes):
     with pytest.raises(ValueError, match=r"clips: shapes .* expected one shape \[B, T, H, W, 3\]"):
         images.clip_grid([np.zeros(shape, np.uint8) for shape in shapes])
+
+
+@pytest.mark.parametrize("byte, low", [(0, 0), (7, 0), (8, 1), (15, 1), (16, 2), (255, 31)])
+def test_quantize_keeps_the_upper_five_bits_under_noise(byte, low):
+    drawn = images.quantize(tf.fill([1000], tf.constant(byte, tf.uint8))).numpy()
+    assert drawn.min() >= low / 32
+    assert drawn.max() < (low + 1) / 32
+    assert len(np.unique(drawn)) > 900
+    # Standard error of the mean of 1,000: 1 / 32 / √12 / √1000 = 0.0003.
+    assert np.mean(drawn) == pytest.approx((byte // 8 + 0.5) / 32, abs=0.0012)
+
+
+def test_quantize_draws_anew_at_each_call():
+    frames = tf.zeros([100], tf.uint8)
+    in_graph = tf.function(images.quantize)
+    for call in (images.quantize, in_graph):
+        assert np.any(call(frames).numpy() != call(frames).numpy())

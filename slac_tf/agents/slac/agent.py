@@ -13,8 +13,9 @@ from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.agents.slac import pictures, resets, synthetic
+from slac_tf.agents.slac import resets, synthetic
 from slac_tf.agents.slac import window as window_lib
+from slac_tf.latent_models import pictures
 from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
 
@@ -326,7 +327,7 @@ class SlacAgent(base.Agent):
         Returns:
             Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
         """
-        return pictures.videos(self._model, _window(experience), context_frames)
+        return pictures.videos(self._model, self._model.encode(experience.observation), experience, context_frames)
 
 
 def _window(experience: trajectory_lib.Trajectory) -> window_lib.Window:

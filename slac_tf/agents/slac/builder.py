@@ -96,7 +96,7 @@ def build_slac(
         ValueError: If the observation has no `'pixels'`, a setting is of another type or out of range, or sizes do not
             fit each other.
     """
-    _check_frames(time_step_spec)
+    conv.check_frames("build_slac", time_step_spec.observation)
     for name, pixels in (("model_shift", model_shift), ("critic_shift", critic_shift)):
         if pixels >= conv.IMAGE_SIZE:
             raise ValueError(f"build_slac.{name}: {pixels}, expected 0 to {conv.IMAGE_SIZE - 1} pixels")
@@ -161,19 +161,6 @@ def build_slac(
         report=agent.report,
         reusable=types.ReusableModel(nets.model, agent.freeze),
     )
-
-
-def _check_frames(time_step_spec: ts.TimeStep) -> None:
-    if "pixels" not in time_step_spec.observation:
-        raise ValueError(
-            f"build_slac: observation holds {sorted(time_step_spec.observation)}, expected 'pixels': "
-            "set the environment's observations = ('pixels',)"
-        )
-    frame = time_step_spec.observation["pixels"].shape.as_list()
-    if frame != [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]:
-        raise ValueError(
-            f"build_slac: frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64"
-        )
 
 
 def _make_model(

@@ -1,0 +1,1 @@
+"""PlaNet: a recurrent state-space model, and planning in its latent space."""
