@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.training import evaluation, settings
 
     try:
-        policy = player.ExportedPolicy(pathlib.Path(_POLICY.value) if _POLICY.value else _recorded(_TASK.value))
+        policy = player.ExportedPolicy(pathlib.Path(_POLICY.value) if _POLICY.value else _recorded(str(_TASK.value)))
         environment = configuration.load_text(policy.manifest["config"])(seed=_SEED.value)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
