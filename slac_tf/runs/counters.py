@@ -23,6 +23,7 @@ class Counters:
         random_return: Mean return of the last 10 episodes collected at random; NaN before that is known.
         updates_owed: Train steps due but not made; below 1 where an agent step comes next.
         last_eval: Mean returns of the newest evaluation, and its `agent_step`.
+        ledger: Of a run whose collectors are processes of their own: see `distributed.pacing.Ledger`.
     """
 
     agent_step: int = 0
@@ -31,6 +32,7 @@ class Counters:
     random_return: float = math.nan
     updates_owed: float = 0.0
     last_eval: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    ledger: Dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._totals = episodes.Totals()  # a resumed run begins the episode in progress anew
@@ -49,9 +51,17 @@ class Counters:
         self._totals(step)
         self.agent_step += not np.asarray(step.is_boundary())
         if self._totals.returns:
-            self.episodes += 1
-            self.recent_returns = [*self.recent_returns, self._totals.returns.pop()][-_NUM_RECENT_EPISODES:]
+            self.finish_episode(self._totals.returns.pop())
             self._totals.lengths.clear()
+
+    def finish_episode(self, episode_return: float) -> None:
+        """Counts an episode.
+
+        Args:
+            episode_return: Sum of its rewards.
+        """
+        self.episodes += 1
+        self.recent_returns = [*self.recent_returns, episode_return][-_NUM_RECENT_EPISODES:]
 
     def owe(self, updates: float) -> None:
         """Adds train steps that became due.
@@ -66,15 +76,9 @@ class Counters:
         """Whether train steps are due."""
         return self.updates_owed >= 1
 
-    def take_update(self) -> bool:
-        """Takes one of the train steps that are due by now.
-
-        Returns:
-            Whether there was one.
-        """
-        is_due = self.has_updates
-        self.updates_owed -= is_due
-        return is_due
+    def take_update(self) -> None:
+        """Takes one of the train steps that are due by now."""
+        self.updates_owed -= 1
 
     def state(self) -> Dict[str, Any]:
         """What a checkpoint keeps.

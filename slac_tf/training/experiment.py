@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
-from typing import Callable, Iterator, NamedTuple, Optional
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 
 import gin
 import tensorflow as tf
@@ -49,6 +49,22 @@ class Plan(NamedTuple):
     driver: Callable[..., rollout_driver.RolloutDriver]
     found: Optional[checkpoints.Found]
     transferred: Optional[transfer.Transferred]
+
+
+class Parts(NamedTuple):
+    """What of a run may be in another process: `distributed.learner` has the stand-ins for it.
+
+    Attributes:
+        replay: A `SequenceReplay`, or what stands in for it.
+        driver: Makes of the run's keeper a `RolloutDriver`, or what stands in for it.
+        evaluator: Makes of the run's keeper and its evaluator what is to be asked in its place.
+        stop: Becomes true where a signal asks to stop.
+    """
+
+    replay: Any
+    driver: Callable[[keeper.Keeper], Any]
+    evaluator: Callable[[keeper.Keeper, evaluation.Evaluator], Any]
+    stop: signals.StopRequest
 
 
 class Experiment(NamedTuple):
@@ -173,12 +189,30 @@ def build_agent_for(
     return build_agent(spec(environment.time_step_spec()), spec(environment.action_spec()), train_step)
 
 
+def task_and_agent(seed: int) -> Tuple[task_environment.TaskEnvironment, types.BuiltAgent]:
+    """What gin holds of a run, for a process that has other use for it than to train.
+
+    Args:
+        seed: Of the environment.
+
+    Returns:
+        A new environment and a new agent.
+    """
+
+    def bound(name: str) -> Callable[..., Any]:
+        return gin.query_parameter(f"train_eval.{name}").scoped_configurable_fn
+
+    environment = bound("load_environment")(seed=seed)
+    return environment, build_agent_for(environment, bound("build_agent"))
+
+
 @contextlib.contextmanager
-def started(plan: Plan) -> Iterator[Experiment]:
+def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
     """Takes the run's directory, starts its replay and restores its checkpoint; closes the environments at the end.
 
     Args:
         plan: The parts.
+        parts: Those that are not in this process; None where all are.
 
     Yields:
         What the loop runs.
@@ -193,7 +227,7 @@ def started(plan: Plan) -> Iterator[Experiment]:
     plan.directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
     if plan.transferred is not None:
         transfer.record(plan.transferred, plan.directory)
-    experiment = _experiment(plan, _replay(plan))
+    experiment = _experiment(plan, _here(plan) if parts is None else parts)
     kept = experiment.keeper
     _say_what_begins(plan)
     if plan.found is None:
@@ -212,6 +246,11 @@ def started(plan: Plan) -> Iterator[Experiment]:
 
 
 def _replay(plan: Plan) -> sequence_replay.SequenceReplay:
+    if plan.found is not None and not (plan.found.replay / "DONE").exists():  # Reverb's last file
+        raise run_dir.RunDirectoryError(
+            f"{plan.directory.root} holds a run of bin/launch, whose replay is no part of its checkpoints: go on with "
+            "bin/launch, or choose another --root_dir"
+        )
     return sequence_replay.SequenceReplay(
         plan.built.agent.collect_data_spec,
         sequence_length=plan.built.sequence_length,
@@ -224,8 +263,19 @@ def _replay(plan: Plan) -> sequence_replay.SequenceReplay:
     )
 
 
-def _experiment(plan: Plan, replay: sequence_replay.SequenceReplay) -> Experiment:
-    built, settings = plan.built, plan.settings
+def _here(plan: Plan) -> Parts:
+    """All parts in this process."""
+    replay = _replay(plan)
+
+    def driver(kept: keeper.Keeper) -> rollout_driver.RolloutDriver:
+        # A resumed run has other counters.
+        return plan.driver(plan.environment, observers=[lambda step: kept.counters.observe(step), replay.add])
+
+    return Parts(replay, driver, lambda kept, evaluator: evaluator, signals.StopRequest())
+
+
+def _experiment(plan: Plan, parts: Parts) -> Experiment:
+    built, settings, replay = plan.built, plan.settings, parts.replay
     kept = keeper.Keeper(
         plan.directory,
         built,
@@ -235,29 +285,27 @@ def _experiment(plan: Plan, replay: sequence_replay.SequenceReplay) -> Experimen
         **dataclasses.asdict(settings.intervals),
     )
     record = failures.Record(plan.directory)
+    evaluator = evaluation.Evaluator(
+        plan.eval_environment,
+        built,
+        plan.directory,
+        kept.metrics,
+        settings.evaluation,
+        seed=plan.seed,
+        config=plan.config,
+    )
     return Experiment(
         schedule=settings.schedule,
         seed=plan.seed,
         environment=plan.environment,
         built=built,
-        driver=plan.driver(
-            plan.environment,
-            observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
-        ),
+        driver=parts.driver(kept),
         replay=replay,
-        evaluator=evaluation.Evaluator(
-            plan.eval_environment,
-            built,
-            plan.directory,
-            kept.metrics,
-            settings.evaluation,
-            seed=plan.seed,
-            config=plan.config,
-        ),
+        evaluator=parts.evaluator(kept, evaluator),
         guard=finite.FiniteGuard(record, kept.saver, lambda: built.agent.trainable_variables, kept.where),
         keeper=kept,
         record=record,
-        stop=signals.StopRequest(),
+        stop=parts.stop,
     )
 
 

@@ -45,6 +45,17 @@ class Schedule(_Checked):
     updates_per_agent_step: checks.NotNegative = 1
     updates_per_episode: Optional[checks.NotNegative] = None
 
+    def random_data_is_complete(self, agent_step: int, episodes: int) -> bool:
+        """Whether all random actions were made.
+
+        Args:
+            agent_step: Agent steps so far.
+            episodes: Finished episodes so far.
+        """
+        if self.initial_collect_episodes is None:
+            return agent_step >= self.initial_collect_agent_steps
+        return episodes >= self.initial_collect_episodes
+
     def updates_due(self, episode_ends: bool) -> float:
         """Train steps that an agent step makes due.
 
@@ -122,6 +133,21 @@ class Processor(_Checked):
     intra_op_threads: checks.WholeNumber = _may_change(0)
 
 
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Distributed(_Checked):
+    """Of a run whose collectors are processes of their own, which `bin/launch` starts.
+
+    Attributes:
+        max_lead_agent_steps: How many agent steps the collectors may be ahead of the learner; they then wait. Below 20
+            times the number of environments it costs throughput.
+        peer_wait_seconds: How long a process waits for a replay server that does not answer before it ends with 75.
+    """
+
+    max_lead_agent_steps: checks.Count = _may_change(200)
+    peer_wait_seconds: checks.Positive = _may_change(300)
+
+
 def _check_root_dir(where: str, root_dir: Optional[str]) -> None:
     if root_dir is not None and not isinstance(root_dir, str):
         raise ValueError(f"{where}.root_dir: {root_dir!r}, expected a run's directory, in quotes")
@@ -163,6 +189,7 @@ class Settings(NamedTuple):
     intervals: Intervals = Intervals()
     initial_model: InitialModel = InitialModel()
     processor: Processor = Processor()
+    distributed: Distributed = Distributed()
 
 
 def bound() -> Settings:
@@ -174,7 +201,9 @@ def bound() -> Settings:
     Raises:
         ValueError: If one is of another type or out of range; the message names it.
     """
-    return Settings(Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel(), Processor())
+    return Settings(
+        Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel(), Processor(), Distributed()
+    )
 
 
 def may_change() -> Set[str]:
@@ -183,7 +212,7 @@ def may_change() -> Set[str]:
     Returns:
         `Class.field` of each.
     """
-    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel, Processor)
+    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel, Processor, Distributed)
     return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata.get("may_change")}
 
 
