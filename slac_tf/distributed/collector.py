@@ -1,4 +1,4 @@
-"""A collector: steps the newest policy in an environment of its own, and writes what comes of it to the replay server."""
+"""A collector: steps the newest policy in an environment of its own, and writes what comes of it to the server."""
 
 import collections
 import contextlib

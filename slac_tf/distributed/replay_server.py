@@ -91,10 +91,10 @@ class ReplayServer:
         self._saved: Dict[str, int] = {}
         client = self._server.client
         lead = client.server_info()[tables.STEPS].rate_limiter_info.max_diff
-        if lead != settings.distributed.max_lead_agent_steps:
+        wanted = settings.distributed.max_lead_agent_steps
+        if lead != wanted:
             raise ValueError(  # Reverb would go on with the stored settings without a word
-                f"Distributed.max_lead_agent_steps: {settings.distributed.max_lead_agent_steps}, expected {lead:.0f} as "
-                f"in {source}: set it back, or start in another --root_dir"
+                f"Distributed.max_lead_agent_steps: {wanted}, expected {lead:.0f} as in {source}: set it back, or start in another --root_dir"
             )
         for name in protocol.PASSING:
             client.reset(name)

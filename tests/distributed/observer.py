@@ -1,4 +1,4 @@
-"""An outsider that looks at a run's replay server with Reverb alone: what the processes say of themselves is no evidence.
+"""An outsider that looks at a run's replay server with Reverb alone: what processes say of themselves is no evidence.
 
 `python observer.py ADDRESS OUT WINDOWS`: every tenth of a second a line with the server's counts and what it holds of
 the learner's progress; and windows, of which each is written once.
