@@ -12,7 +12,6 @@ _ADDRESS = flags.DEFINE_string("replay_address", "localhost:8008", "Of the repla
 _COLLECTOR = flags.DEFINE_integer(
     "collector", None, "Its number; JOB_COMPLETION_INDEX, SLURM_PROCID or 0 where not given.", lower_bound=0
 )
-_SEED_OFFSET = 1_000_003  # between collectors; that of evaluations is the same
 
 
 def _build(given: role.Role) -> Callable[[], int]:
@@ -26,7 +25,8 @@ def _build(given: role.Role) -> Callable[[], int]:
     if number is None:
         number = int(os.environ.get("JOB_COMPLETION_INDEX", os.environ.get("SLURM_PROCID", "0")))
     # The clock is part of it, for one that is started again must not see the same episodes once more.
-    seed = given.seed + _SEED_OFFSET * (number + 2) + int(time.time()) % _SEED_OFFSET
+    offset = experiment.EVAL_SEED_OFFSET
+    seed = given.seed + offset * (number + 2) + int(time.time()) % offset
     seeds.seed_everything(seed)
     settings = settings_lib.bound()
     environment, built = experiment.task_and_agent(seed)

@@ -10,6 +10,7 @@ from slac_tf.commands import command, role
 
 _COLLECTORS = flags.DEFINE_integer("collectors", 1, "How many; may be another number at each start.", lower_bound=0)
 _FIRST = flags.DEFINE_integer("first_collector", 0, "Number of the first collector.", lower_bound=0)
+_EVALUATOR = flags.DEFINE_boolean("evaluator", True, "Whether a process of its own evaluates.")
 _ROLES = flags.DEFINE_enum("roles", "all", ["all", "collectors"], "What to start here.")
 _ADDRESS = flags.DEFINE_string("replay_address", None, "Of the replay server, with --roles=collectors.")
 _RESTARTS = flags.DEFINE_integer("restarts", 20, "How often a process may be started again in ten minutes.", 0)
@@ -30,7 +31,9 @@ def _commands(address: str) -> "dict[str, List[str]]":
     found = {}
     if _ROLES.value == "all":
         found["replay_server"] = module("replay_server", f"--port={address.split(':')[1]}")
-        found["learner"] = module("learner", f"--replay_address={address}")
+        found["learner"] = module("learner", f"--replay_address={address}", f"--evaluator={_EVALUATOR.value}")
+        if _EVALUATOR.value:
+            found["evaluator"] = module("evaluate", f"--replay_address={address}")
     for number in range(_FIRST.value, _FIRST.value + _COLLECTORS.value):
         found[f"collect {number}"] = module("collect", f"--replay_address={address}", f"--collector={number}")
     return found

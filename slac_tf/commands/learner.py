@@ -1,5 +1,7 @@
 """The learner of a distributed run: `bin/learner --gin_file=gin_configs/ant.gin --replay_address=localhost:8008`."""
 
+import functools
+import os
 from typing import Callable, Sequence
 
 from absl import flags
@@ -7,18 +9,24 @@ from absl import flags
 from slac_tf.commands import command, role
 
 _ADDRESS = flags.DEFINE_string("replay_address", "localhost:8008", "Of the replay server.")
+_EVALUATOR = flags.DEFINE_boolean(
+    "evaluator", False, "Whether bin/evaluate evaluates; else the learner does, between two train steps."
+)
 
 
 def _build(given: role.Role) -> Callable[[], int]:
+    if _EVALUATOR.value:
+        os.environ.setdefault("MUJOCO_GL", "disable")  # nothing is rendered here
     from slac_tf.config import configuration
-    from slac_tf.distributed import connection, learner
+    from slac_tf.distributed import connection, evaluator, learner
     from slac_tf.training import experiment
 
     plan = experiment.train_eval(given.root_dir, given.seed, given.config)
     configuration.check_used(flags.FLAGS.gin_bindings)
     seconds = plan.settings.distributed.peer_wait_seconds
     link = connection.Connection(_ADDRESS.value, given.stop, seconds)
-    return lambda: learner.run(plan, link, given.stop).exit_code
+    remote = functools.partial(evaluator.RemoteEvaluator, plan.built, link) if _EVALUATOR.value else None
+    return lambda: learner.run(plan, link, given.stop, remote).exit_code
 
 
 def main(argv: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import math
 import time
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import reverb
@@ -31,35 +31,39 @@ class Subscriber:
 
     Attributes:
         progress: The newest; None before the first.
-        policy_step: Train step of the weights that `assign` assigned last; NaN before the first.
+        position: Generation, step and env step of the weights that `assign` assigned last; empty before the first.
     """
 
-    def __init__(self, connection: connection_lib.Connection, table: str, variables: List[tf.Variable]):
+    def __init__(self, connection: connection_lib.Connection, table: str, variables: Sequence[tf.Variable]):
         """Constructor.
 
         Args:
             connection: Started.
-            table: Where the weights are.
+            table: Where the weights are: `protocol.POLICY` or `EVALUATION`.
             variables: To assign them to.
         """
         self.progress: Optional[protocol.Progress] = None
-        self.policy_step = math.nan
+        self.position: Tuple[int, ...] = ()
         self._table = table
+        self._step = f"{table}_step"  # of the progress: that of the newest weights
         self._variables = variables
-        self._held: Tuple[int, ...] = ()  # generation and train step of the newest weights
+        self._held: Tuple[int, ...] = ()  # generation and step of the newest weights
         self._weights: Optional[List[np.ndarray]] = None
         self._next_pull = 0.0
+        self._done_since: Optional[float] = None
         connection.does(self._pull)
 
     def _pull(self, client: reverb.Client, info: Dict[str, Any]) -> None:
         for item in protocol.newest(client, info, protocol.PROGRESS):
             self.progress = protocol.Progress(*(value.item() for value in item))
         progress, begin = self.progress, time.monotonic()
-        if progress is None or begin < self._next_pull or (progress.generation, progress.policy_step) <= self._held:
+        if progress is None or begin < self._next_pull:
+            return
+        if (progress.generation, getattr(progress, self._step)) <= self._held[:2]:
             return
         for position, *weights in protocol.newest(client, info, self._table):
-            key = tuple(position[:2].tolist())
-            if key > self._held:  # a learner that was started again may have fewer train steps
+            key = tuple(position.tolist())
+            if key[:2] > self._held[:2]:  # a learner that was started again may have fewer train steps
                 self._held, self._weights = key, weights
         self._next_pull = time.monotonic() + protocol.seconds_until_next(time.monotonic() - begin)
 
@@ -68,13 +72,24 @@ class Subscriber:
         """Whether there have been any."""
         return bool(self._held)
 
-    def assign(self) -> None:
-        """Gives the variables the newest weights."""
+    def assign(self) -> bool:
+        """Gives the variables the newest weights; returns whether there are any that they had not."""
         weights, self._weights = self._weights, None
-        if weights is not None:
-            for variable, value in zip(self._variables, weights):
-                variable.assign(value)
-            self.policy_step = float(self._held[1])
+        if weights is None:
+            return False
+        for variable, value in zip(self._variables, weights):
+            variable.assign(value)
+        self.position = self._held
+        return True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run is; not at the first word: a server that has just come up may still say so of before."""
+        if self.progress is None or self.progress.phase != protocol.Phase.DONE:
+            self._done_since = None
+            return False
+        self._done_since = self._done_since or time.monotonic()
+        return time.monotonic() - self._done_since > _DONE_SECONDS
 
 
 class Reporter:
@@ -103,7 +118,7 @@ class Reporter:
         self._num_steps += not np.asarray(step.is_boundary())
         if self._totals.returns or time.monotonic() - self._last > _SECONDS_BETWEEN_REPORTS:
             value = self._totals.returns.pop() if self._totals.returns else math.nan
-            policy_step = self._subscriber.policy_step
+            policy_step = float(self._subscriber.position[1]) if self._subscriber.position else math.nan
             self._queue.append(protocol.Report(self._collector, self._num_steps, policy_step, self.waited, value))
             self._totals.lengths.clear()
             self._num_steps, self.waited, self._last = 0, 0.0, time.monotonic()
@@ -156,7 +171,6 @@ class Collector:
             environment, observers=[self._write, self._reporter.observe], overlap=False
         )
         self._phase = protocol.Phase.HOLD  # of the steps made last
-        self._done_since: Optional[float] = None
 
     def run(self, works: Callable[[], None]) -> None:
         """Collects.
@@ -170,7 +184,7 @@ class Collector:
             faults.FaultyEnvironmentError: If the environment fails.
         """
         try:
-            while not self._is_done():
+            while not self._subscriber.is_done:
                 self._connection.check()
                 if self._begins_or_goes_on():
                     self._driver.run()
@@ -179,15 +193,6 @@ class Collector:
                     self._hold()
         finally:
             self._flush_for_the_last_time()
-
-    def _is_done(self) -> bool:
-        """Not at the first word: a server that has just been started may still say so of the run that it restored."""
-        progress = self._subscriber.progress
-        if progress is None or progress.phase != protocol.Phase.DONE:
-            self._done_since = None
-            return False
-        self._done_since = self._done_since or time.monotonic()
-        return time.monotonic() - self._done_since > _DONE_SECONDS
 
     def _begins_or_goes_on(self) -> bool:
         """Whether there is to be an agent step, of the policy that the driver then has."""
@@ -209,7 +214,7 @@ class Collector:
         self._writer.flush()
         seen = self._subscriber.progress
         self._connection.wait_for(
-            lambda: self._subscriber.progress is not seen or self._done_since is not None, "the learner"
+            lambda: self._subscriber.progress is not seen or self._subscriber.is_done, "the learner"
         )
 
     def close(self) -> None:
@@ -225,7 +230,7 @@ class Collector:
 
     def _behind(self) -> None:
         self._connection.behind()
-        if self._is_done():
+        if self._subscriber.is_done:
             raise signals.Stopped
 
     def _flush_for_the_last_time(self) -> None:

@@ -170,8 +170,12 @@ class Connection:
                 self._said = time.monotonic()
                 away = "" if self._silent < 1 else f"; the replay server has not answered for {self._silent:.0f} s"
                 logging.info("waiting for %s since %.0f s%s", what, self._said - begin, away)
-            with self._news:
-                self._news.wait(0.05)
+            self.pause()
+
+    def pause(self) -> None:
+        """Lets the main thread sleep until the next answer, but not for long."""
+        with self._news:
+            self._news.wait(0.05)
 
     def behind(self) -> None:
         """What a writer does that the server takes nothing from: it waits for the learner, or for the server."""

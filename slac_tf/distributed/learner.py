@@ -17,7 +17,7 @@ from tf_agents.policies import random_py_policy
 
 from slac_tf import types
 from slac_tf.distributed import connection as connection_lib
-from slac_tf.distributed import pacing, protocol
+from slac_tf.distributed import liveness, pacing, protocol
 from slac_tf.replay import errors, reader, tables
 from slac_tf.runs import keeper as keeper_lib
 from slac_tf.runs import run_dir, signals
@@ -144,6 +144,12 @@ class RemoteDriver:
     """Stands in for the driver: collectors elsewhere make the agent steps, and `run` goes through one of them.
 
     It also is what collectors hear of: the phase, and the policy, copied between two train steps.
+
+    Attributes:
+        generation: Of this learner; that of each start is higher.
+        total_agent_steps: Of the whole run.
+        chores: What else the main thread does between two steps.
+        evaluation_step: Agent step of what is to be evaluated; -1 where nothing is.
     """
 
     def __init__(
@@ -153,7 +159,6 @@ class RemoteDriver:
         replay: RemoteReplay,
         connection: connection_lib.Connection,
         settings: settings_lib.Settings,
-        total_agent_steps: int,
     ):
         """Constructor.
 
@@ -163,15 +168,16 @@ class RemoteDriver:
             replay: The run's.
             connection: Started.
             settings: The run's.
-            total_agent_steps: Of the whole run.
         """
         self.generation = time.time_ns()
+        self.total_agent_steps = -(-settings.schedule.num_env_steps // keeper.action_repeat)
+        self.chores: List[Callable[[], None]] = []
+        self.evaluation_step = -1
         self._keeper = keeper
         self._variables = protocol.policy_variables(built)
         self._replay = replay
         self._connection = connection
         self._schedule = settings.schedule
-        self._total = total_agent_steps
         self._least_windows = min(settings.schedule.initial_collect_agent_steps, settings.replay.capacity) // 2
         self._phase = protocol.Phase.HOLD
         self._ledger: Optional[pacing.Ledger] = None
@@ -257,7 +263,7 @@ class RemoteDriver:
     def _refill(self) -> None:
         """Goes through agent steps that owe no train step, where replay has lost most of its windows."""
         first = self._keeper.counters.agent_step
-        while self._replay.size < self._least_windows and self._keeper.counters.agent_step < self._total - 1:
+        while self._replay.size < self._least_windows and self._keeper.counters.agent_step < self.total_agent_steps - 1:
             if self._keeper.counters.agent_step == first:
                 logging.warning(
                     "replay holds %d sequences: collecting until it has %d, without training",
@@ -275,8 +281,10 @@ class RemoteDriver:
         now = time.monotonic()
         changed = self._copy is None or self._copied_step != self._train_step
         if self._phase is protocol.Phase.TRAIN and changed and now >= self._next_copy:
-            position = np.array([self.generation, self._train_step, self._agent_step])
+            position = np.array([self.generation, self._train_step, self._keeper.env_step])
             self._copy, self._copied_step = [position, *(v.numpy() for v in self._variables)], self._train_step
+        for chore in self.chores:
+            chore()
         if now - self._reported > _SECONDS_BETWEEN_REPORTS and self._reports:
             self._write_reports(now - self._reported)
             self._reported = now
@@ -325,20 +333,26 @@ class RemoteDriver:
             client.insert(copy, {protocol.POLICY: 1.0})
             self._sent_step = int(copy[0][1])
             self._next_copy = time.monotonic() + protocol.seconds_until_next(time.monotonic() - begin)
-        position = (self.generation, self._train_step, self._agent_step, self._sent_step)
+        position = (self.generation, self._train_step, self._agent_step, self._sent_step, self.evaluation_step)
         progress = protocol.Progress(int(self._phase), *position, self._replay.priority)
         if progress != self._sent or not info[protocol.PROGRESS].current_size:
             client.insert(protocol.arrays(progress), {protocol.PROGRESS: 1.0})
             self._sent = progress
 
 
-def run(plan: experiment.Plan, connection: connection_lib.Connection, stop: signals.StopRequest) -> loop.Result:
+def run(
+    plan: experiment.Plan,
+    connection: connection_lib.Connection,
+    stop: liveness.StopRequest,
+    evaluator: Optional[Callable[[keeper_lib.Keeper, evaluation.Evaluator, RemoteDriver], Any]] = None,
+) -> loop.Result:
     """Trains, with agent steps that collectors make.
 
     Args:
         plan: The run's.
         connection: To the replay server, not started.
         stop: The connection's.
+        evaluator: Makes what stands in for the run's evaluator; that itself where None.
 
     Returns:
         How the run ended.
@@ -354,16 +368,17 @@ def run(plan: experiment.Plan, connection: connection_lib.Connection, stop: sign
     except signals.Stopped:
         return loop.Result(math.nan, math.nan, math.nan, stop.exit_code)
     replay = RemoteReplay(connection, plan.built, None if plan.found is None else plan.found.replay)
-    total = -(-plan.settings.schedule.num_env_steps // plan.environment.action_repeat)
+    made: List[RemoteDriver] = []
 
     def driver(keeper: keeper_lib.Keeper) -> RemoteDriver:
-        return RemoteDriver(keeper, plan.built, replay, connection, plan.settings, total)
+        made.append(RemoteDriver(keeper, plan.built, replay, connection, plan.settings))
+        return made[0]
 
-    def evaluator(keeper: keeper_lib.Keeper, here: evaluation.Evaluator) -> evaluation.Evaluator:
-        del keeper
-        return here
+    def evaluator_of(keeper: keeper_lib.Keeper, here: evaluation.Evaluator) -> Any:
+        return here if evaluator is None else evaluator(keeper, here, made[0])
 
-    with experiment.started(plan, experiment.Parts(replay, driver, evaluator, stop)) as started:
+    stop.works()
+    with experiment.started(plan, experiment.Parts(replay, driver, evaluator_of, stop)) as started:
         try:
             result = loop.run(started)
         except connection_lib.PeerGoneError:

@@ -45,6 +45,7 @@ class Progress(NamedTuple):
         train_step: Train steps made.
         agent_step: Agent steps gone through.
         policy_step: Train step of the policy published last; -1 where none is.
+        evaluation_step: Agent step of what is to be evaluated; -1 where nothing is.
         priority: Of new windows, float64.
     """
 
@@ -53,6 +54,7 @@ class Progress(NamedTuple):
     train_step: int
     agent_step: int
     policy_step: int
+    evaluation_step: int
     priority: float
 
 
@@ -102,7 +104,7 @@ def tables(built: types.BuiltAgent, num_episodes: int) -> List[reverb.Table]:
         return _table(name, reverb.selectors.Uniform(), 1, 0, signature)
 
     def weights(variables: Sequence[tf.Variable]) -> List[tf.TensorSpec]:
-        # Before them: generation, train step and agent step.
+        # Before them: generation, train step (to evaluate: agent step), and env step.
         return [tf.TensorSpec([3], tf.int64), *(tf.TensorSpec(v.shape, v.dtype) for v in variables)]
 
     progress = [tf.TensorSpec([], tf.float64 if name == "priority" else tf.int64) for name in Progress._fields]

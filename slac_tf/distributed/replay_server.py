@@ -94,7 +94,8 @@ class ReplayServer:
         wanted = settings.distributed.max_lead_agent_steps
         if lead != wanted:
             raise ValueError(  # Reverb would go on with the stored settings without a word
-                f"Distributed.max_lead_agent_steps: {wanted}, expected {lead:.0f} as in {source}: set it back, or start in another --root_dir"
+                f"Distributed.max_lead_agent_steps: {wanted}, expected {lead:.0f} as in {source}: set it back, or "
+                "start in another --root_dir"
             )
         for name in protocol.PASSING:
             client.reset(name)

@@ -20,7 +20,7 @@ from slac_tf.training import evaluation, transfer
 from slac_tf.training import settings as settings_lib
 from slac_tf.utils import checks, processor, seeds
 
-_EVAL_SEED_OFFSET = 1_000_003
+EVAL_SEED_OFFSET = 1_000_003
 
 
 class Plan(NamedTuple):
@@ -153,7 +153,7 @@ def train_eval(
         config=config,
         settings=settings,
         environment=environment,
-        eval_environment=load_environment(seed=seed + _EVAL_SEED_OFFSET),
+        eval_environment=load_environment(seed=seed + EVAL_SEED_OFFSET),
         built=built,
         driver=driver,
         found=found,
