@@ -10,9 +10,11 @@ from slac_tf.commands import command, role
 
 _COLLECTORS = flags.DEFINE_integer("collectors", 1, "How many; may be another number at each start.", lower_bound=0)
 _FIRST = flags.DEFINE_integer("first_collector", 0, "Number of the first collector.", lower_bound=0)
+_ENVIRONMENTS = flags.DEFINE_integer("environments", 1, "How many each collector steps at once.", lower_bound=1)
 _EVALUATOR = flags.DEFINE_boolean("evaluator", True, "Whether a process of its own evaluates.")
 _ROLES = flags.DEFINE_enum("roles", "all", ["all", "collectors"], "What to start here.")
 _ADDRESS = flags.DEFINE_string("replay_address", None, "Of the replay server, with --roles=collectors.")
+_PORT = flags.DEFINE_integer("port", 0, "Of the replay server; 0 takes one that is free.", 0, 65535)
 _RESTARTS = flags.DEFINE_integer("restarts", 20, "How often a process may be started again in ten minutes.", 0)
 
 
@@ -35,7 +37,8 @@ def _commands(address: str) -> "dict[str, List[str]]":
         if _EVALUATOR.value:
             found["evaluator"] = module("evaluate", f"--replay_address={address}")
     for number in range(_FIRST.value, _FIRST.value + _COLLECTORS.value):
-        found[f"collect {number}"] = module("collect", f"--replay_address={address}", f"--collector={number}")
+        own = (f"--collector={number}", f"--environments={_ENVIRONMENTS.value}")
+        found[f"collect {number}"] = module("collect", f"--replay_address={address}", *own)
     return found
 
 
@@ -58,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.distributed import launcher
 
     root = role.root_dir()
-    address = _ADDRESS.value or f"localhost:{_free_port()}"
+    address = _ADDRESS.value or f"localhost:{_PORT.value or _free_port()}"
     children = [launcher.Child(name, of, _RESTARTS.value) for name, of in _commands(address).items()]
     state_file = root / "launch.json" if _ROLES.value == "all" else None
     logging.info("%s: %s", root, ", ".join(child.name for child in children))

@@ -1,7 +1,8 @@
-"""A collector: steps the newest policy in an environment of its own, and writes what comes of it to the server."""
+"""A collector: steps the newest policy in environments of its own, and writes what comes of it to the server."""
 
 import collections
 import contextlib
+import functools
 import math
 import time
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
@@ -17,7 +18,7 @@ from slac_tf.distributed import connection as connection_lib
 from slac_tf.distributed import protocol
 from slac_tf.environments import task_environment
 from slac_tf.replay import writer as writer_lib
-from slac_tf.rollouts import episodes, rollout_driver
+from slac_tf.rollouts import batched_driver, episodes
 from slac_tf.runs import signals
 
 _FLUSH_TIMEOUT_MS = 500
@@ -55,7 +56,10 @@ class Subscriber:
 
     def _pull(self, client: reverb.Client, info: Dict[str, Any]) -> None:
         for item in protocol.newest(client, info, protocol.PROGRESS):
-            self.progress = protocol.Progress(*(value.item() for value in item))
+            found = protocol.Progress(*(value.item() for value in item))
+            # A server that has just come up may still have that of its checkpoint.
+            if self.progress is None or found[1:4] >= self.progress[1:4]:
+                self.progress = found
         progress, begin = self.progress, time.monotonic()
         if progress is None or begin < self._next_pull:
             return
@@ -135,7 +139,7 @@ class Collector:
 
     def __init__(
         self,
-        environment: task_environment.TaskEnvironment,
+        environments: Sequence[task_environment.TaskEnvironment],
         built: types.BuiltAgent,
         connection: connection_lib.Connection,
         *,
@@ -145,31 +149,36 @@ class Collector:
         """Constructor.
 
         Args:
-            environment: Of this collector alone.
+            environments: Of this collector alone; one policy acts in all of them.
             built: The agent.
             connection: Started.
             number: The collector's.
             seed: Of the random actions.
         """
         self._random_policy = random_py_policy.RandomPyPolicy(
-            environment.time_step_spec(), environment.action_spec(), seed=seed
+            environments[0].time_step_spec(), environments[0].action_spec(), seed=seed
         )
-        self._policy = py_tf_eager_policy.PyTFEagerPolicy(built.agent.collect_policy, use_tf_function=True)
+        self._policy = py_tf_eager_policy.PyTFEagerPolicy(
+            built.agent.collect_policy, use_tf_function=True, batch_time_steps=False
+        )
         self._connection = connection
         self._subscriber = Subscriber(connection, protocol.POLICY, protocol.policy_variables(built))
-        self._reporter = Reporter(connection, number, self._subscriber)
-        self._writer = writer_lib.WindowWriter(
-            connection.address,
-            built.agent.collect_data_spec,
-            sequence_length=built.sequence_length,
-            trained_step=built.trained_step,
-            count_steps=True,
-            timeout_ms=_FLUSH_TIMEOUT_MS,
-            on_timeout=self._behind,
-        )
-        self._driver = rollout_driver.RolloutDriver(
-            environment, observers=[self._write, self._reporter.observe], overlap=False
-        )
+        self._writers = []
+        observers: List[List[Callable[[trajectory_lib.Trajectory], None]]] = []
+        for _ in environments:
+            writer = writer_lib.WindowWriter(
+                connection.address,
+                built.agent.collect_data_spec,
+                sequence_length=built.sequence_length,
+                trained_step=built.trained_step,
+                count_steps=True,
+                timeout_ms=_FLUSH_TIMEOUT_MS,
+                on_timeout=self._behind,
+            )
+            reporter = Reporter(connection, number, self._subscriber)
+            self._writers.append(writer)
+            observers.append([functools.partial(self._write, writer, reporter), reporter.observe])
+        self._driver = batched_driver.BatchedDriver(environments, observers)
         self._phase = protocol.Phase.HOLD  # of the steps made last
 
     def run(self, works: Callable[[], None]) -> None:
@@ -211,7 +220,8 @@ class Collector:
         return True
 
     def _hold(self) -> None:
-        self._writer.flush()
+        for writer in self._writers:
+            writer.flush()
         seen = self._subscriber.progress
         self._connection.wait_for(
             lambda: self._subscriber.progress is not seen or self._subscriber.is_done, "the learner"
@@ -221,12 +231,12 @@ class Collector:
         """Closes the environment."""
         self._driver.close()
 
-    def _write(self, step: trajectory_lib.Trajectory) -> None:
+    def _write(self, writer: writer_lib.WindowWriter, reporter: Reporter, step: trajectory_lib.Trajectory) -> None:
         if self._subscriber.progress is not None:
-            self._writer.priority = self._subscriber.progress.priority
+            writer.priority = self._subscriber.progress.priority
         begin = time.monotonic()
-        self._writer.add(step)
-        self._reporter.waited += time.monotonic() - begin
+        writer.add(step)
+        reporter.waited += time.monotonic() - begin
 
     def _behind(self) -> None:
         self._connection.behind()
@@ -240,6 +250,7 @@ class Collector:
             if time.monotonic() > end:
                 raise signals.Stopped
 
-        self._writer.on_timeout = give_up
         with contextlib.suppress(signals.Stopped):
-            self._writer.flush()
+            for writer in self._writers:
+                writer.on_timeout = give_up
+                writer.flush()

@@ -189,6 +189,15 @@ def build_agent_for(
     return build_agent(spec(environment.time_step_spec()), spec(environment.action_spec()), train_step)
 
 
+def environment_of(seed: int) -> task_environment.TaskEnvironment:
+    """Loads the environment that gin holds.
+
+    Args:
+        seed: Its seed.
+    """
+    return gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=seed)
+
+
 def task_and_agent(seed: int) -> Tuple[task_environment.TaskEnvironment, types.BuiltAgent]:
     """What gin holds of a run, for a process that has other use for it than to train.
 
@@ -198,12 +207,9 @@ def task_and_agent(seed: int) -> Tuple[task_environment.TaskEnvironment, types.B
     Returns:
         A new environment and a new agent.
     """
-
-    def bound(name: str) -> Callable[..., Any]:
-        return gin.query_parameter(f"train_eval.{name}").scoped_configurable_fn
-
-    environment = bound("load_environment")(seed=seed)
-    return environment, build_agent_for(environment, bound("build_agent"))
+    environment = environment_of(seed)
+    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    return environment, build_agent_for(environment, build_agent)
 
 
 @contextlib.contextmanager

@@ -114,7 +114,8 @@ class Launch(Process):
 
 def seen(root):
     """The observer's readings, in their order."""
-    lines = [json.loads(line) for line in (root.parent / "observations.jsonl").read_text().splitlines()]
+    file = root.parent / "observations.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     return [line for line in lines if line["first"]]
 
 
