@@ -1,5 +1,6 @@
 """The learner of a distributed run: `bin/learner --gin_file=gin_configs/ant.gin --replay_address=localhost:8008`."""
 
+import contextlib
 import functools
 import os
 from typing import Callable, Sequence
@@ -18,15 +19,20 @@ def _build(given: role.Role) -> Callable[[], int]:
     if _EVALUATOR.value:
         os.environ.setdefault("MUJOCO_GL", "disable")  # nothing is rendered here
     from slac_tf.config import configuration
-    from slac_tf.distributed import connection, evaluator, learner
+    from slac_tf.distributed import connection, evaluator, learner, replicas
     from slac_tf.training import experiment
+    from slac_tf.training import settings as settings_lib
 
-    plan = experiment.train_eval(given.root_dir, given.seed, given.config)
+    count = settings_lib.Distributed().learner_devices
+    strategy = replicas.mirrored(count) if count > 1 else None
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        plan = experiment.train_eval(given.root_dir, given.seed, given.config)
+    replicas.check_batches(plan.built, count)
     configuration.check_used(flags.FLAGS.gin_bindings)
     seconds = plan.settings.distributed.peer_wait_seconds
     link = connection.Connection(_ADDRESS.value, given.stop, seconds)
     remote = functools.partial(evaluator.RemoteEvaluator, plan.built, link) if _EVALUATOR.value else None
-    return lambda: learner.run(plan, link, given.stop, remote).exit_code
+    return lambda: learner.run(plan, link, given.stop, remote, strategy).exit_code
 
 
 def main(argv: Sequence[str]) -> int:

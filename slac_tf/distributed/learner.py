@@ -12,12 +12,13 @@ from typing import Any, Callable, ContextManager, Deque, Dict, Iterator, List, M
 
 import numpy as np
 import reverb
+import tensorflow as tf
 from absl import logging
 from tf_agents.policies import random_py_policy
 
 from slac_tf import types
 from slac_tf.distributed import connection as connection_lib
-from slac_tf.distributed import liveness, pacing, protocol
+from slac_tf.distributed import liveness, pacing, protocol, replicas
 from slac_tf.replay import errors, reader, tables
 from slac_tf.runs import keeper as keeper_lib
 from slac_tf.runs import run_dir, signals
@@ -345,6 +346,7 @@ def run(
     connection: connection_lib.Connection,
     stop: liveness.StopRequest,
     evaluator: Optional[Callable[[keeper_lib.Keeper, evaluation.Evaluator, RemoteDriver], Any]] = None,
+    strategy: Optional[tf.distribute.Strategy] = None,
 ) -> loop.Result:
     """Trains, with agent steps that collectors make.
 
@@ -353,6 +355,7 @@ def run(
         connection: To the replay server, not started.
         stop: The connection's.
         evaluator: Makes what stands in for the run's evaluator; that itself where None.
+        strategy: In whose scope the plan was made, where it is one.
 
     Returns:
         How the run ended.
@@ -377,8 +380,15 @@ def run(
     def evaluator_of(keeper: keeper_lib.Keeper, here: evaluation.Evaluator) -> Any:
         return here if evaluator is None else evaluator(keeper, here, made[0])
 
+    parts = experiment.Parts(replay, driver, evaluator_of, stop)
+    if strategy is not None:
+        parts = parts._replace(train=replicas.Mirrored(strategy, plan.built.agent.train))
+        pretraining = plan.built.pretraining
+        if pretraining is not None:
+            pretraining = pretraining._replace(train=replicas.Mirrored(strategy, pretraining.train))
+            plan = plan._replace(built=dataclasses.replace(plan.built, pretraining=pretraining))
     stop.works()
-    with experiment.started(plan, experiment.Parts(replay, driver, evaluator_of, stop)) as started:
+    with experiment.started(plan, parts) as started:
         try:
             result = loop.run(started)
         except connection_lib.PeerGoneError:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
 import gin
 import tensorflow as tf
 from absl import logging
+from tf_agents.agents import tf_agent
 from tf_agents.specs import tensor_spec
 from tf_agents.typing import types as tf_types
 
@@ -59,12 +60,14 @@ class Parts(NamedTuple):
         driver: Makes of the run's keeper a `RolloutDriver`, or what stands in for it.
         evaluator: Makes of the run's keeper and its evaluator what is to be asked in its place.
         stop: Becomes true where a signal asks to stop.
+        train: In the place of the agent's `train`; that itself where None.
     """
 
     replay: Any
     driver: Callable[[keeper.Keeper], Any]
     evaluator: Callable[[keeper.Keeper, evaluation.Evaluator], Any]
     stop: signals.StopRequest
+    train: Optional[Callable[..., tf_agent.LossInfo]] = None
 
 
 class Experiment(NamedTuple):
@@ -75,6 +78,7 @@ class Experiment(NamedTuple):
         seed: The run's.
         environment: To train in; the driver steps it.
         built: The agent.
+        train: Makes a train step.
         driver: Steps policies in the environment; counters and replay observe it.
         replay: Sequences.
         evaluator: Evaluates the agent's policies.
@@ -88,6 +92,7 @@ class Experiment(NamedTuple):
     seed: int
     environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
+    train: Callable[..., tf_agent.LossInfo]
     driver: rollout_driver.RolloutDriver
     replay: sequence_replay.SequenceReplay
     evaluator: evaluation.Evaluator
@@ -305,6 +310,7 @@ def _experiment(plan: Plan, parts: Parts) -> Experiment:
         seed=plan.seed,
         environment=plan.environment,
         built=built,
+        train=built.agent.train if parts.train is None else parts.train,
         driver=parts.driver(kept),
         replay=replay,
         evaluator=parts.evaluator(kept, evaluator),

@@ -132,7 +132,7 @@ def train(experiment: experiment_lib.Experiment) -> None:
             while counters.has_updates:
                 batch = next(batches)
                 counters.take_update()
-                loss_info = agent.train(batch.experience, batch.weights)
+                loss_info = experiment.train(batch.experience, batch.weights)
                 values = guard.check(batch, loss_info)
                 replay.update(batch, loss_info.extra)
                 keeper.log_train_step(values)

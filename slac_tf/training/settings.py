@@ -142,10 +142,13 @@ class Distributed(_Checked):
         max_lead_agent_steps: How many agent steps the collectors may be ahead of the learner; they then wait. Below 20
             times the number of environments it costs throughput.
         peer_wait_seconds: How long a process waits for a replay server that does not answer before it ends with 75.
+        learner_devices: Devices that the learner trains on, each with an equal share of every batch: GPUs, or parts of
+            the CPU where there is none.
     """
 
     max_lead_agent_steps: checks.Count = _may_change(200)
     peer_wait_seconds: checks.Positive = _may_change(300)
+    learner_devices: checks.Count = _may_change(1)
 
 
 def _check_root_dir(where: str, root_dir: Optional[str]) -> None:

@@ -122,6 +122,7 @@ def test_settings_do_not_change_and_some_may_at_resume():
         "Processor.intra_op_threads",
         "Distributed.max_lead_agent_steps",
         "Distributed.peer_wait_seconds",
+        "Distributed.learner_devices",
     }
 
 
