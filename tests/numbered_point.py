@@ -1,5 +1,7 @@
 """The point task with frames that say where they come from: the environment's seed, its episode and the step in it."""
 
+import time
+
 import gin
 import numpy as np
 import point_task
@@ -10,10 +12,15 @@ from slac_tf.environments import task_environment
 class NumberedPoint(point_task.PointEnvironment):
     """Its frames are drawn in the first row: three numbers of eight bytes."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, sleep_seconds):
         super().__init__(seed)
+        self._sleep_seconds = sleep_seconds
         self._seed = seed
         self._episode = -1
+
+    def _step(self, action):
+        time.sleep(self._sleep_seconds)
+        return super()._step(action)
 
     def _reset(self):
         self._episode += 1
@@ -33,9 +40,9 @@ def numbers(pixels):
 
 
 @gin.configurable
-def load_numbered_point(observations=("pixels",), seed=None):
-    """The task as the training loop wants it."""
-    environment = NumberedPoint(seed)
+def load_numbered_point(observations=("pixels",), seed=None, sleep_seconds=0.0):
+    """The task as the training loop wants it; each step takes that long at least."""
+    environment = NumberedPoint(seed, sleep_seconds)
     return task_environment.TaskEnvironment(
         environment, environment.render, task_name="numbered_point", control_time_step=0.1, observations=observations
     )

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from slac_tf import types
-from slac_tf.distributed import collector, learner, liveness, protocol
+from slac_tf.distributed import collector, liveness, protocol, remote_driver, remote_replay
 from slac_tf.distributed import connection as connection_lib
 from slac_tf.environments import task_environment
 from slac_tf.rollouts import episodes
@@ -37,7 +37,7 @@ class RemoteEvaluator:
         connection: connection_lib.Connection,
         keeper: keeper_lib.Keeper,
         here: evaluation.Evaluator,
-        driver: learner.RemoteDriver,
+        driver: remote_driver.RemoteDriver,
     ):
         """Constructor.
 
@@ -155,7 +155,7 @@ def run(
     """
     directory, films = run_dir.RunDir(root), _Films(root / "eval" / "films")
     evaluator = evaluation.Evaluator(environment, built, directory, films, settings, seed=seed, config=config)
-    replay = learner.RemoteReplay(connection, built)
+    replay = remote_replay.RemoteReplay(connection, built)
     subscriber = collector.Subscriber(connection, protocol.EVALUATION, protocol.agent_variables(built))
     sent: Deque[List[np.ndarray]] = collections.deque()
 
