@@ -15,6 +15,7 @@ pytestmark = pytest.mark.expensive
 OTHER_VERSION = """
 import sys
 from slac_tf.commands import collect, command
+command.configure_process()
 from slac_tf.distributed import protocol
 protocol.VERSION += 1
 sys.argv[0] = "collect"
