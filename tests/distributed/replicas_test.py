@@ -6,10 +6,14 @@ import re
 import subprocess
 import sys
 
+import launched
 import pytest
+from processes import lines, rows
 
 pytestmark = pytest.mark.expensive
 
+GIN_FILE = "tests/distributed/point.gin"
+SOLVED = 11.0  # as in learning_test.py
 SCRIPT = pathlib.Path(__file__).with_name("two_devices.py")
 
 
@@ -37,3 +41,15 @@ def test_gradients_are_those_of_the_whole_batch():
 def test_a_missing_division_is_noticed():
     for lowest, highest in ratios("sum").values():
         assert lowest == pytest.approx(2, abs=1e-2) and highest == pytest.approx(2, abs=1e-2)
+
+
+def test_a_run_learns_on_two_devices_and_goes_on_with_one(tmp_path):
+    root = tmp_path / "run"
+    for devices, total in ((2, 1300), (1, 2000)):
+        bindings = (f"Distributed.learner_devices = {devices}", f"Schedule.num_env_steps = {total}")
+        with launched.Launch(root, 2, bindings, observed=False, gin_file=GIN_FILE) as launch:
+            assert launch.exit_code(500) == 0, launch.log[-5000:]
+        assert lines(root, "train")[-1]["train_step"] == total - 500
+    found = float(rows(root)[-1]["AverageReturnEvalGreedyPolicy"])
+    print(f"two devices, then one: {found:.1f}")
+    assert found > SOLVED
