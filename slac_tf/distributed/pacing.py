@@ -47,7 +47,7 @@ class Ledger:
         """How many agent steps to take of the server, so that collectors may make others.
 
         Args:
-            agent_step: The learner's: steps that it has gone through.
+            agent_step: The learner's: steps that it has gone through, with the train steps that they made due.
             inserted: The server's count, now.
             taken: Same.
 

@@ -27,11 +27,14 @@ class RemoteDriver:
     It also is what collectors hear of: the phase, and the policy, copied between two train steps.
 
     Attributes:
+        is_batched: See `RolloutDriver`.
         generation: Of this learner; that of each start is higher.
         total_agent_steps: Of the whole run.
         chores: What else the main thread does between two steps.
         evaluation_step: Agent step of what is to be evaluated; -1 where nothing is.
     """
+
+    is_batched = False
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class RemoteDriver:
         self._may_lack_windows = False
         self._copy: Optional[List[np.ndarray]] = None
         self._train_step = self._agent_step = self._copied_step = 0
+        self._completed = 0  # agent steps whose train steps are made
         self._sent_step = -1
         self._next_copy = 0.0
         self._sent: Optional[protocol.Progress] = None
@@ -94,6 +98,7 @@ class RemoteDriver:
                 if counters.ledger or not counters.agent_step
                 else pacing.Ledger(inserted, counters.agent_step - inserted)  # of bin/train_eval's checkpoint
             )
+            self._completed = counters.agent_step - counters.has_updates
         at_random = isinstance(policy, random_py_policy.RandomPyPolicy)
         self._phase = protocol.Phase.RANDOM if at_random else protocol.Phase.TRAIN
         self._between_steps()
@@ -116,6 +121,7 @@ class RemoteDriver:
 
     def _next_step(self) -> None:
         counters = self._keeper.counters
+        self._completed = counters.agent_step
         self._connection.wait_for(self._is_there, "an agent step of the collectors")
         counters.agent_step += 1
         if self._finished:

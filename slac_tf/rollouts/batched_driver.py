@@ -1,6 +1,7 @@
 """One policy that acts in several environments: one call of it for a step of all."""
 
-from typing import Any, Callable, Optional, Sequence
+import collections
+from typing import Any, Callable, Deque, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -9,17 +10,25 @@ from tf_agents.trajectories import trajectory as trajectory_lib
 
 from slac_tf.environments import task_environment
 
+_Observer = Callable[[trajectory_lib.Trajectory], None]
+
 
 class BatchedDriver:
-    """Steps all environments once, each observed by observers of its own.
+    """Steps all environments at once, and shows their steps one by one, each to observers of its environment.
 
-    An episode that has ended is followed by a reset, which is observed as well, while the others go on.
+    So whoever calls `run` goes through agent steps as with one environment; all of a batch have the same policy. An
+    episode that has ended is followed by a reset, which is observed as well, while the others go on.
+
+    Attributes:
+        is_batched: Whether policies are to take time steps with a batch dimension.
     """
+
+    is_batched = True
 
     def __init__(
         self,
         environments: Sequence[task_environment.TaskEnvironment],
-        observers: Sequence[Sequence[Callable[[trajectory_lib.Trajectory], None]]],
+        observers: Sequence[Sequence[_Observer]],
     ):
         """Constructor.
 
@@ -32,6 +41,7 @@ class BatchedDriver:
         self._policy: Any = None
         self._policy_state: Any = ()
         self._time_steps: Optional[Sequence[ts.TimeStep]] = None
+        self._made: Deque[Tuple[trajectory_lib.Trajectory, Sequence[_Observer]]] = collections.deque()
 
     def begin(self, policy: Any) -> None:
         """Takes another policy, which begins with an episode in each environment.
@@ -40,13 +50,30 @@ class BatchedDriver:
             policy: A TF-Agents PyPolicy on time steps `[N, …]`.
         """
         self._policy, self._time_steps = policy, None
+        self._made.clear()
 
     def run(self) -> None:
-        """Makes one agent step, or a reset, in each environment.
+        """Shows the next agent step to its observers, and the resets before it; makes a step of all where none is left.
 
         Raises:
             faults.FaultyEnvironmentError: If an environment fails.
         """
+        is_reset = True
+        while is_reset:
+            if not self._made:
+                self._step_all()
+            step, observers = self._made.popleft()
+            for observer in observers:
+                observer(step)
+            is_reset = bool(np.asarray(step.is_boundary()))
+
+    def start(self) -> None:
+        """Nothing is done ahead."""
+
+    def wait(self) -> None:
+        """Nothing is done ahead."""
+
+    def _step_all(self) -> None:
         if self._time_steps is None:
             self._time_steps = [environment.reset() for environment in self._environments]
             self._policy_state = self._policy.get_initial_state(len(self._environments))
@@ -66,8 +93,7 @@ class BatchedDriver:
                 reward=after.reward,
                 discount=after.discount,
             )
-            for observer in observers:
-                observer(step)
+            self._made.append((step, observers))
 
     def close(self) -> None:
         """Closes the environments."""

@@ -1,5 +1,6 @@
 """What a run has done so far."""
 
+import collections
 import dataclasses
 import math
 from typing import Any, Dict, List
@@ -35,24 +36,27 @@ class Counters:
     ledger: Dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._totals = episodes.Totals()  # a resumed run begins the episode in progress anew
+        # By stream; a resumed run begins the episodes in progress anew.
+        self._totals: Dict[int, episodes.Totals] = collections.defaultdict(episodes.Totals)
 
     @property
     def recent_return(self) -> float:
         """Mean return of the last 10 training episodes; NaN before the first is finished."""
         return float(np.mean(self.recent_returns)) if self.recent_returns else math.nan
 
-    def observe(self, step: trajectory_lib.Trajectory) -> None:
+    def observe(self, step: trajectory_lib.Trajectory, stream: int = 0) -> None:
         """Counts one step of an environment without batch dimension.
 
         Args:
             step: As a TF-Agents driver gives it to its observers.
+            stream: Which of several environments it is of.
         """
-        self._totals(step)
+        totals = self._totals[stream]
+        totals(step)
         self.agent_step += not np.asarray(step.is_boundary())
-        if self._totals.returns:
-            self.finish_episode(self._totals.returns.pop())
-            self._totals.lengths.clear()
+        if totals.returns:
+            self.finish_episode(totals.returns.pop())
+            totals.lengths.clear()
 
     def finish_episode(self, episode_return: float) -> None:
         """Counts an episode.

@@ -2,20 +2,22 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
 from absl import logging
 from tf_agents.agents import tf_agent
 from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import trajectory as trajectory_lib
 from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.environments import task_environment
 from slac_tf.replay import memory, sequence_replay
-from slac_tf.rollouts import rollout_driver
+from slac_tf.rollouts import batched_driver, rollout_driver
 from slac_tf.runs import checkpoints, failures, finite, keeper, resources, run_dir, signals, storage
 from slac_tf.training import evaluation, transfer
 from slac_tf.training import settings as settings_lib
@@ -32,7 +34,7 @@ class Plan(NamedTuple):
         seed: Of Python, NumPy, TensorFlow and the environments.
         config: All gin bindings as text.
         settings: Of the run.
-        environment: To train in.
+        environments: To train in.
         eval_environment: To evaluate in.
         built: The agent.
         driver: Makes the driver of an environment.
@@ -44,12 +46,17 @@ class Plan(NamedTuple):
     seed: int
     config: str
     settings: settings_lib.Settings
-    environment: task_environment.TaskEnvironment
+    environments: Sequence[task_environment.TaskEnvironment]
     eval_environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
     driver: Callable[..., rollout_driver.RolloutDriver]
     found: Optional[checkpoints.Found]
     transferred: Optional[transfer.Transferred]
+
+    @property
+    def environment(self) -> task_environment.TaskEnvironment:
+        """The first of those to train in."""
+        return self.environments[0]
 
 
 class Parts(NamedTuple):
@@ -113,6 +120,7 @@ def train_eval(
     load_environment: checks.Reference[task_environment.TaskEnvironment] = gin.REQUIRED,
     build_agent: checks.Reference[types.BuiltAgent] = gin.REQUIRED,
     driver: checks.Reference[rollout_driver.RolloutDriver] = rollout_driver.RolloutDriver,
+    num_environments: checks.Count = 1,
     xla: checks.Boolean = False,
 ) -> Plan:
     """Builds a run, or the one in `root_dir` that was stopped; writes nothing.
@@ -123,9 +131,11 @@ def train_eval(
         config: All gin bindings as text, where gin binds the rest; kept in the directory and compared when a run is
             resumed, and in exported policies, from which `bin/play` loads the task.
         settings: Those that gin binds where None.
-        load_environment: Called with `seed`, twice: to train and to evaluate.
+        load_environment: Called with `seed`, for each environment to train in and once to evaluate.
         build_agent: Called with a time step spec, an action spec and the counter of train steps.
-        driver: Called with an environment and observers: what collects.
+        driver: Called with an environment and observers: what collects from one environment.
+        num_environments: Environments to train in, which one policy steps at once, without overlap. The update ratio
+            counts the agent steps of all.
         xla: Whether TensorFlow may compile clusters of operations with XLA on a GPU. It leaves the CPU as it is,
             where XLA makes the convolutions two to three times slower.
 
@@ -147,9 +157,10 @@ def train_eval(
     directory = run_dir.RunDir(root_dir)
     found = checkpoints.newest(directory.checkpoints)
     # A resumed run has other first states than those that it began with.
-    environment = load_environment(seed=seed if found is None else seed + found.state["agent_step"])
+    first = seed if found is None else seed + found.state["agent_step"]
+    environment = load_environment(seed=first)
     built = build_agent_for(environment, build_agent)
-    settings_lib.check_fit(settings, built, environment)
+    settings_lib.check_fit(settings, built, environment, num_environments)
     memory.check_memory(built.agent.collect_data_spec, settings.replay.capacity)
     initial = settings.initial_model
     return Plan(
@@ -157,7 +168,10 @@ def train_eval(
         seed=seed,
         config=config,
         settings=settings,
-        environment=environment,
+        environments=[
+            environment,
+            *(load_environment(seed=first + EVAL_SEED_OFFSET * (each + 1)) for each in range(1, num_environments)),
+        ],
         eval_environment=load_environment(seed=seed + EVAL_SEED_OFFSET),
         built=built,
         driver=driver,
@@ -271,6 +285,7 @@ def _replay(plan: Plan) -> sequence_replay.SequenceReplay:
         trained_step=plan.built.trained_step,
         prioritization=plan.built.prioritization,
         reachable_from_network=plan.settings.replay.reachable_from_network,
+        num_streams=len(plan.environments),
     )
 
 
@@ -278,9 +293,15 @@ def _here(plan: Plan) -> Parts:
     """All parts in this process."""
     replay = _replay(plan)
 
-    def driver(kept: keeper.Keeper) -> rollout_driver.RolloutDriver:
-        # A resumed run has other counters.
-        return plan.driver(plan.environment, observers=[lambda step: kept.counters.observe(step), replay.add])
+    def driver(kept: keeper.Keeper) -> Any:
+        def observe(step: trajectory_lib.Trajectory, stream: int) -> None:
+            kept.counters.observe(step, stream)  # a resumed run has other counters
+            replay.add(step, stream)
+
+        observers = [[functools.partial(observe, stream=stream)] for stream in range(len(plan.environments))]
+        if len(observers) == 1:
+            return plan.driver(plan.environment, observers=observers[0])
+        return batched_driver.BatchedDriver(plan.environments, observers)
 
     return Parts(replay, driver, lambda kept, evaluator: evaluator, signals.StopRequest())
 

@@ -116,7 +116,10 @@ def train(experiment: experiment_lib.Experiment) -> None:
     total = -(-experiment.schedule.num_env_steps // experiment.environment.action_repeat)  # agent steps, rounded up
     if experiment.stop or (counters.agent_step >= total and not counters.has_updates):
         return
-    driver.begin(py_tf_eager_policy.PyTFEagerPolicy(agent.collect_policy, use_tf_function=True))
+    policy = agent.collect_policy
+    driver.begin(
+        py_tf_eager_policy.PyTFEagerPolicy(policy, use_tf_function=True, batch_time_steps=not driver.is_batched)
+    )
     batches = replay.sample(experiment.built.batch_size)
     with keeper.progress("train", total, counters.agent_step, "agent steps") as shown:
         while (counters.agent_step < total or counters.has_updates) and not experiment.stop:

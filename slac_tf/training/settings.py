@@ -219,13 +219,19 @@ def may_change() -> Set[str]:
     return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata.get("may_change")}
 
 
-def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_environment.TaskEnvironment) -> None:
+def check_fit(
+    settings: Settings,
+    built: types.BuiltAgent,
+    environment: task_environment.TaskEnvironment,
+    num_environments: int = 1,
+) -> None:
     """Checks that episodes and initial data hold the agent's sequences, and replay a batch of them.
 
     Args:
         settings: The settings.
         built: The agent.
         environment: The environment that it acts in.
+        num_environments: How many of them.
 
     Raises:
         ValueError: If they do not.
@@ -242,8 +248,10 @@ def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_env
             f"{built.batch_size}"
         )
     initial = settings.schedule.initial_collect_agent_steps
-    if settings.schedule.initial_collect_episodes is None and initial < length + 1:
+    least = num_environments * (length + 1)
+    if settings.schedule.initial_collect_episodes is None and initial < least:
+        of_each = "" if num_environments == 1 else f", in each of {num_environments} environments"
         raise ValueError(
-            f"Schedule.initial_collect_agent_steps: {initial}, expected at least {length + 1}, one more than "
-            f"sequence_length {length}"
+            f"Schedule.initial_collect_agent_steps: {initial}, expected at least {least}, one more than "
+            f"sequence_length {length}{of_each}"
         )

@@ -53,9 +53,13 @@ def run_batched(policy, mix_up=False):
 
         wrapped.action = mixed
     driver.begin(wrapped)
-    for _ in range(NUM_STEPS):
+    shown = 0
+    while min(map(len, steps)) < NUM_STEPS:
         driver.run()
-    return steps
+        shown += 1
+    resets = sum(step.step_type == fakes.LAST for taken in steps for step in taken)
+    assert shown == sum(map(len, steps)) - resets  # an agent step each time
+    return [taken[:NUM_STEPS] for taken in steps]
 
 
 def run_alone(policy, length, count):
