@@ -201,7 +201,7 @@ class RemoteDriver:
         if self._ledger is None:
             return
         limiter = info[tables.STEPS].rate_limiter_info
-        count = self._ledger.to_take(self._agent_step, limiter.insert_stats.completed, limiter.sample_stats.completed)
+        count = self._ledger.to_take(self._completed, limiter.insert_stats.completed, limiter.sample_stats.completed)
         if count:
             list(client.sample(tables.STEPS, count, emit_timesteps=False))
 
