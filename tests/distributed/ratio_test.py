@@ -12,7 +12,7 @@ from slac_tf.replay import server, tables, writer
 from slac_tf.rollouts import rollout_driver
 
 TOTAL = 400
-SECONDS = 20
+SECONDS = 10
 
 
 def check(tmp_path, collectors, updates, *, lead=launched.LEAD, more=()):

@@ -180,14 +180,11 @@ def test_a_server_that_is_gone_for_good(tmp_path):
             found = re.findall(rf"\[{name}\] \w+: the replay server at .* has not answered for \d+ s", launch.log)
             assert len(found) == 1
         assert "Traceback" not in launch.log
-    assert checkpoints.newest(root / "train" / "checkpoints") is not None
 
-
-def test_children_end_with_their_launcher(tmp_path):
-    with launched.Launch(tmp_path / "run", 1, ENDLESS, "--noevaluator") as launch:
+        # Its children end with a launcher, however that ends.
         wait_for_train_steps(launch)
         children = launched.descendants(launch.process.pid)
         launch.process.send_signal(signal.SIGKILL)
         launch.process.wait()
         assert not psutil.wait_procs(children, timeout=30)[1]
-    assert checkpoints.newest(tmp_path / "run" / "train" / "checkpoints") is not None
+    assert checkpoints.newest(root / "train" / "checkpoints") is not None

@@ -7,13 +7,12 @@ import subprocess
 import sys
 
 import launched
+import numpy as np
 import pytest
-from processes import lines, rows
+from processes import lines
 
 pytestmark = pytest.mark.expensive
 
-GIN_FILE = "tests/distributed/point.gin"
-SOLVED = 11.0  # as in learning_test.py
 SCRIPT = pathlib.Path(__file__).with_name("two_devices.py")
 
 
@@ -43,13 +42,12 @@ def test_a_missing_division_is_noticed():
         assert lowest == pytest.approx(2, abs=1e-2) and highest == pytest.approx(2, abs=1e-2)
 
 
-def test_a_run_learns_on_two_devices_and_goes_on_with_one(tmp_path):
+def test_a_run_on_two_devices_goes_on_with_one(tmp_path):
     root = tmp_path / "run"
-    for devices, total in ((2, 1300), (1, 2000)):
+    for devices, total in ((2, 150), (1, 200)):
         bindings = (f"Distributed.learner_devices = {devices}", f"Schedule.num_env_steps = {total}")
-        with launched.Launch(root, 2, bindings, observed=False, gin_file=GIN_FILE) as launch:
-            assert launch.exit_code(500) == 0, launch.log[-5000:]
-        assert lines(root, "train")[-1]["train_step"] == total - 500
-    found = float(rows(root)[-1]["AverageReturnEvalGreedyPolicy"])
-    print(f"two devices, then one: {found:.1f}")
-    assert found > SOLVED
+        with launched.Launch(root, 1, bindings, observed=False) as launch:
+            assert launch.exit_code(300) == 0, launch.log[-5000:]
+        steps = lines(root, "train")
+        assert steps[-1]["train_step"] == total - launched.INITIAL
+        assert all(np.isfinite(line["loss"]) for line in steps)
