@@ -125,6 +125,36 @@ def use_replay(directory: str) -> None:
     os._exit(0)  # a server with a reader takes seconds to shut down
 
 
+def check_distributed(address: str) -> str:
+    """A replay server of a distributed run: whether it answers, and where its run is."""
+    import reverb
+
+    from slac_tf.distributed import protocol
+    from slac_tf.replay import tables
+
+    client = reverb.Client(address)
+    try:
+        info = client.server_info(timeout=10)
+    except reverb.ReverbError as error:
+        host, _, port = address.partition(":")
+        fix = f"ssh -N -L {port}:localhost:{port} REPLAY_HOST, or bin/replay_server --port={port}"
+        raise CheckError(
+            f"nothing answered at {host} port {port} within 10 s, expected a replay server", fix
+        ) from error
+    records = protocol.newest(client, info, protocol.RUN) if protocol.RUN in info else []
+    if not records:
+        raise CheckError(f"{address} is a Reverb server, but of no run of bin/launch", "bin/replay_server")
+    record = protocol.decoded(records[0][0])
+    held, made = info[tables.SEQUENCES].current_size, info[tables.STEPS].rate_limiter_info.insert_stats.completed
+    learner = "no learner yet"
+    for item in protocol.newest(client, info, protocol.PROGRESS):
+        progress = protocol.Progress(*(value.item() for value in item))
+        learner = f"its learner is at agent step {progress.agent_step}, train step {progress.train_step}"
+        learner += f", and collectors have the policy of train step {progress.policy_step}"
+    seed = record["config"].splitlines()[0].strip("# ")
+    return f"{address} answers: protocol {record['version']}, {seed}, {held} sequences, {made} agent steps; {learner}"
+
+
 def check_rendering() -> str:
     """One frame with each GL backend, and which one a run will take."""
     from slac_tf.environments import rendering
@@ -214,6 +244,8 @@ def main(argv: Sequence[str]) -> int:
         "rendering": check_rendering,
         "room": lambda: check_room(flags.FLAGS.gin_file, pathlib.Path(flags.FLAGS.root_dir)),
     }
+    if flags.FLAGS.replay_address:
+        checks["distributed"] = lambda: check_distributed(flags.FLAGS.replay_address)
     return int(not all([report(name, check) for name, check in checks.items()]))
 
 
@@ -224,4 +256,5 @@ if __name__ == "__main__":
 
     flags.DEFINE_string("gin_file", "gin_configs/cheetah_run.gin", "The configuration whose replay must fit.")
     flags.DEFINE_string("root_dir", "logs", "Where runs are to be written.")
+    flags.DEFINE_string("replay_address", None, "Of a distributed run's replay server, to ask it too.")
     command.run(main)

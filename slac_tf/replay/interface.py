@@ -16,8 +16,8 @@ class Replay(Protocol):
         """Windows held."""
         ...
 
-    def add(self, step: trajectory_lib.Trajectory) -> None:
-        """Takes one step."""
+    def add(self, step: trajectory_lib.Trajectory, stream: int = 0) -> None:
+        """Takes one step of one of the environments."""
         ...
 
     def sample(self, batch_size: int) -> Iterator[reader.Batch]:

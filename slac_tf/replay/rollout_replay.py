@@ -40,12 +40,14 @@ class RolloutReplay:
         """Windows held."""
         return int(self.is_full)
 
-    def add(self, step: trajectory_lib.Trajectory) -> None:
+    def add(self, step: trajectory_lib.Trajectory, stream: int = 0) -> None:
         """Appends one step.
 
         Args:
             step: Arrays as `data_spec` has them, without batch dimension.
+            stream: Must be 0: there is one environment.
         """
+        del stream
         # The first step after a reset that filled the window comes before training: it is not of the weights to come.
         if step.policy_info == () or self.is_full:
             return

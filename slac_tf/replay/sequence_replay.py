@@ -13,7 +13,7 @@ _HIGHEST_PRIORITY = "highest_priority.txt"  # beside the saved windows; Reverb c
 
 
 class SequenceReplay:
-    """A server with one writer and one reader.
+    """A server with one reader, and a writer for each stream of steps.
 
     New windows have the highest priority so far, at least 1: each is likely to be sampled once soon.
     """
@@ -30,6 +30,7 @@ class SequenceReplay:
         prioritization: Optional[types.Prioritization] = None,
         timeout_seconds: float = 60.0,
         reachable_from_network: bool = False,
+        num_streams: int = 1,
     ):
         """Starts the server.
 
@@ -43,6 +44,7 @@ class SequenceReplay:
             prioritization: Windows are sampled uniformly where None.
             timeout_seconds: Longest wait for a sample.
             reachable_from_network: Whether the server may listen on every interface; on loopback alone else.
+            num_streams: Environments whose steps come in turns: no window crosses from one to another.
 
         Raises:
             listening.ListeningError: If the server cannot be kept to loopback.
@@ -60,14 +62,18 @@ class SequenceReplay:
             priority_exponent=exponent,
             reachable_from_network=reachable_from_network,
         )
-        self._writer = writer.WindowWriter(
-            self._server.address, data_spec, sequence_length=sequence_length, trained_step=trained_step
-        )
+        self._writers = [
+            writer.WindowWriter(
+                self._server.address, data_spec, sequence_length=sequence_length, trained_step=trained_step
+            )
+            for _ in range(num_streams)
+        ]
+        self._priority = 1.0
         self._reader = reader.BatchReader(
             self._server.address, data_spec, importance_exponent=importance_exponent, timeout_seconds=timeout_seconds
         )
         if self._prioritized and restore_from is not None:
-            self._writer.priority = float((restore_from / _HIGHEST_PRIORITY).read_text())
+            self._raise_priority(float((restore_from / _HIGHEST_PRIORITY).read_text()))
 
     @property
     def size(self) -> int:
@@ -78,13 +84,24 @@ class SequenceReplay:
         """See `server.ReplayServer`."""
         return self._server.watched(last_checkpoint)
 
-    def add(self, step: trajectory_lib.Trajectory) -> None:
-        """See `writer.WindowWriter`."""
-        self._writer.add(step)
+    def add(self, step: trajectory_lib.Trajectory, stream: int = 0) -> None:
+        """See `writer.WindowWriter`.
+
+        Args:
+            step: The step.
+            stream: Whose.
+        """
+        self._writers[stream].add(step)
 
     def flush(self) -> None:
         """Waits until the server has all windows; see `writer.WindowWriter`."""
-        self._writer.flush()
+        for each in self._writers:
+            each.flush()
+
+    def _raise_priority(self, priority: float) -> None:
+        self._priority = max(self._priority, priority)
+        for each in self._writers:
+            each.priority = self._priority
 
     def sample(self, batch_size: int) -> Iterator[reader.Batch]:
         """See `reader.BatchReader.batches`; all that was added can be sampled."""
@@ -94,7 +111,8 @@ class SequenceReplay:
         except errors.EmptyReplayError as error:
             raise errors.EmptyReplayError(
                 f"{error}: replay holds {self.size} sequences and needs at least 1, of {self._length} steps; the most "
-                f"steps that came without a break are {self._writer.longest_stream}, and {self._writer.num_left_out} "
+                f"steps that came without a break are {max(each.longest_stream for each in self._writers)}, and "
+                f"{sum(each.num_left_out for each in self._writers)} "
                 "sequences were left out because they would train on a reset: collect more steps first "
                 "(Schedule.initial_collect_agent_steps or initial_collect_episodes), or bind a smaller sequence_length "
                 "of the agent"
@@ -111,7 +129,7 @@ class SequenceReplay:
             priorities = np.asarray(extra["priorities"])
             if not np.all(np.isfinite(priorities)):  # of a train step that was skipped
                 return
-            self._writer.priority = max(self._writer.priority, float(priorities.max()))
+            self._raise_priority(float(priorities.max()))
             self._reader.update_priorities(batch, priorities)
 
     def save(self, directory: pathlib.Path) -> None:
@@ -119,4 +137,4 @@ class SequenceReplay:
         self.flush()
         self._server.save(directory)
         if self._prioritized:
-            (directory / _HIGHEST_PRIORITY).write_text(f"{self._writer.priority!r}\n")
+            (directory / _HIGHEST_PRIORITY).write_text(f"{self._priority!r}\n")

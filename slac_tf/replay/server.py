@@ -3,7 +3,7 @@
 import os
 import pathlib
 import shutil
-from typing import Callable, Optional
+from typing import Callable, Optional, Sequence
 
 import reverb
 from tf_agents.trajectories import trajectory as trajectory_lib
@@ -27,8 +27,10 @@ class ReplayServer:
         restore_from: Optional[pathlib.Path] = None,
         priority_exponent: Optional[float] = None,
         reachable_from_network: bool = False,
+        port: Optional[int] = None,
+        more_tables: Sequence[reverb.Table] = (),
     ):
-        """Starts the server, on a port that is free.
+        """Starts the server.
 
         Args:
             data_spec: One step of what is stored, tensor specs without batch dimension.
@@ -39,6 +41,8 @@ class ReplayServer:
             priority_exponent: Windows are sampled in proportion to their priority to the power of this;
                 uniformly where None.
             reachable_from_network: Whether the server may listen on every interface; on loopback alone else.
+            port: To listen on; one that is free where None.
+            more_tables: To hold besides the windows.
 
         Raises:
             listening.ListeningError: If the server cannot be kept to loopback.
@@ -51,7 +55,7 @@ class ReplayServer:
             path=str(directory), fallback_checkpoint_path=None if restore_from is None else str(restore_from)
         )
         table = tables.sequences(data_spec, sequence_length, capacity, priority_exponent)
-        self._server = reverb.Server([table], port=None, checkpointer=checkpointer)
+        self._server = reverb.Server([table, *more_tables], port=port, checkpointer=checkpointer)
         self._client = self._server.localhost_client()
         try:
             if reachable_from_network:
@@ -90,6 +94,11 @@ class ReplayServer:
             return self._client.server_info()[tables.SEQUENCES].current_size
         except RuntimeError as error:
             raise errors.ReplayError(f"the replay server is gone ({error})") from error
+
+    @property
+    def client(self) -> reverb.Client:
+        """A client of it, in this process."""
+        return self._client
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes all windows to a directory that must not exist; takes no space while Reverb keeps its own.

@@ -28,7 +28,12 @@ class RolloutDriver(driver.Driver):
     With overlap, the environment lives in a thread of its own (a GL context belongs to one thread), and
     what `start` gives it is simulated and rendered while the caller does something else. The action is
     chosen before, in the caller's thread, so that no policy reads weights that are being changed.
+
+    Attributes:
+        is_batched: Whether policies are to take time steps with a batch dimension.
     """
+
+    is_batched = False
 
     def __init__(
         self,

@@ -5,18 +5,24 @@ import json
 import os
 import pathlib
 import shutil
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Protocol
 
 import tensorflow as tf
 from absl import logging
 
 from slac_tf import types
-from slac_tf.replay import interface
 from slac_tf.runs import storage
 
 _PREFIX = "checkpoint-"
 _STATE = "state.json"
 _DIGESTS = "digests.json"
+
+
+class Saved(Protocol):
+    """What saves itself into a directory of a checkpoint."""
+
+    def save(self, directory: pathlib.Path) -> None:
+        """Writes itself to a directory that must not exist."""
 
 
 class DamagedError(ValueError):
@@ -69,7 +75,7 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(agent=agent, **parts)
         self._keep = keep
 
-    def save(self, agent_step: int, state: Dict[str, Any], replay: interface.Replay) -> pathlib.Path:
+    def save(self, agent_step: int, state: Dict[str, Any], replay: Saved) -> pathlib.Path:
         """Writes a checkpoint.
 
         Args:
@@ -106,7 +112,7 @@ class Checkpoints:
                 shutil.rmtree(leftover)
         return place
 
-    def _write(self, directory: pathlib.Path, state: Dict[str, Any], replay: interface.Replay) -> None:
+    def _write(self, directory: pathlib.Path, state: Dict[str, Any], replay: Saved) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self._checkpoint.write(str(directory / "agent"))

@@ -1,5 +1,6 @@
 """What a run has done so far."""
 
+import collections
 import dataclasses
 import math
 from typing import Any, Dict, List
@@ -23,6 +24,7 @@ class Counters:
         random_return: Mean return of the last 10 episodes collected at random; NaN before that is known.
         updates_owed: Train steps due but not made; below 1 where an agent step comes next.
         last_eval: Mean returns of the newest evaluation, and its `agent_step`.
+        ledger: Of a run whose collectors are processes of their own: see `distributed.pacing.Ledger`.
     """
 
     agent_step: int = 0
@@ -31,27 +33,39 @@ class Counters:
     random_return: float = math.nan
     updates_owed: float = 0.0
     last_eval: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    ledger: Dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._totals = episodes.Totals()  # a resumed run begins the episode in progress anew
+        # By stream; a resumed run begins the episodes in progress anew.
+        self._totals: Dict[int, episodes.Totals] = collections.defaultdict(episodes.Totals)
 
     @property
     def recent_return(self) -> float:
         """Mean return of the last 10 training episodes; NaN before the first is finished."""
         return float(np.mean(self.recent_returns)) if self.recent_returns else math.nan
 
-    def observe(self, step: trajectory_lib.Trajectory) -> None:
+    def observe(self, step: trajectory_lib.Trajectory, stream: int = 0) -> None:
         """Counts one step of an environment without batch dimension.
 
         Args:
             step: As a TF-Agents driver gives it to its observers.
+            stream: Which of several environments it is of.
         """
-        self._totals(step)
+        totals = self._totals[stream]
+        totals(step)
         self.agent_step += not np.asarray(step.is_boundary())
-        if self._totals.returns:
-            self.episodes += 1
-            self.recent_returns = [*self.recent_returns, self._totals.returns.pop()][-_NUM_RECENT_EPISODES:]
-            self._totals.lengths.clear()
+        if totals.returns:
+            self.finish_episode(totals.returns.pop())
+            totals.lengths.clear()
+
+    def finish_episode(self, episode_return: float) -> None:
+        """Counts an episode.
+
+        Args:
+            episode_return: Sum of its rewards.
+        """
+        self.episodes += 1
+        self.recent_returns = [*self.recent_returns, episode_return][-_NUM_RECENT_EPISODES:]
 
     def owe(self, updates: float) -> None:
         """Adds train steps that became due.
@@ -66,15 +80,9 @@ class Counters:
         """Whether train steps are due."""
         return self.updates_owed >= 1
 
-    def take_update(self) -> bool:
-        """Takes one of the train steps that are due by now.
-
-        Returns:
-            Whether there was one.
-        """
-        is_due = self.has_updates
-        self.updates_owed -= is_due
-        return is_due
+    def take_update(self) -> None:
+        """Takes one of the train steps that are due by now."""
+        self.updates_owed -= 1
 
     def state(self) -> Dict[str, Any]:
         """What a checkpoint keeps.

@@ -18,6 +18,7 @@ class Keeper:
 
     Attributes:
         directory: The run's.
+        action_repeat: Control steps per agent step.
         counters: What it has done so far.
         metrics: Its numbers.
         saver: Its checkpoints.
@@ -54,7 +55,7 @@ class Keeper:
         self._built = built
         self._replay = replay
         self._seed = seed
-        self._action_repeat = action_repeat
+        self.action_repeat = action_repeat
         self._checkpoint_seconds = checkpoint_seconds
         self._log_seconds = log_seconds
         self._summary_train_steps = summary_train_steps
@@ -66,7 +67,7 @@ class Keeper:
     @property
     def env_step(self) -> int:
         """Simulator steps so far, with action repeats multiplied in."""
-        return self.counters.agent_step * self._action_repeat
+        return self.counters.agent_step * self.action_repeat
 
     @property
     def train_step(self) -> int:

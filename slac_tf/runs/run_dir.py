@@ -25,7 +25,8 @@ _VERSIONED = (
 _LOCK = "lock"
 _MOST_SHOWN = 3  # differing bindings in a message
 _OF_0_1 = "train_eval.num_env_steps"  # bound in each of its runs, and in none since
-_BEFORE_CONFIG = (_LOCK, "config.gin.tmp")  # what a run that ended at its very start may have left
+# What a run that ended at its very start may have left, and what other processes than the one that trains have there.
+_BEFORE_CONFIG = (_LOCK, "config.gin.tmp", "replay", "collectors", "launch.json")
 
 
 class RunDirectoryError(ValueError):
@@ -66,7 +67,7 @@ class RunDir:
             RunDirectoryError: If it holds a run of another configuration or seed, is in use, or cannot be
                 written; the message names what differs.
         """
-        config = f"# seed = {seed}\n{config}"
+        config = with_seed(config, seed)
         if self.config.exists():
             before = self.config.read_text()
             if _OF_0_1 in before:
@@ -74,12 +75,10 @@ class RunDir:
                     f"{self.root} holds a run of slac_tf 0.1, whose settings have other names and whose checkpoints "
                     "hold other variables: finish it with that version, or choose another --root_dir"
                 )
-            differences = _differences(before, config, may_change)
+            differences = differences_of(before, config, may_change)
             if differences:
-                shown = "; ".join(f"there {there!r}, now {now!r}" for there, now in differences[:_MOST_SHOWN])
-                more = f"; and {len(differences) - _MOST_SHOWN} more" if len(differences) > _MOST_SHOWN else ""
                 raise RunDirectoryError(
-                    f"{self.root} holds a run of another configuration: {shown}{more}: set that back, or choose "
+                    f"{self.root} holds a run of another configuration: {differences}: set that back, or choose "
                     "another --root_dir"
                 )
         elif self.root.exists() and any(path.name not in _BEFORE_CONFIG for path in self.root.iterdir()):
@@ -113,6 +112,11 @@ class RunDir:
             raise RunDirectoryError(
                 f"{self.root} is in use by another process: wait until it ends, or choose another --root_dir"
             ) from error
+
+
+def with_seed(config: str, seed: int) -> str:
+    """The text of `config.gin`, from all gin bindings and the seed."""
+    return f"# seed = {seed}\n{config}"
 
 
 def versions() -> str:
@@ -157,8 +161,17 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _differences(before: str, now: str, may_change: Collection[str]) -> "list[tuple[str, str]]":
-    """The bindings that differ, on both sides."""
+def differences_of(before: str, now: str, may_change: Collection[str] = ()) -> str:
+    """What differs between two configurations.
+
+    Args:
+        before: All gin bindings as text, the seed's line above them.
+        now: Same.
+        may_change: Settings that do not count.
+
+    Returns:
+        The first few differences, both sides of each; empty where there are none.
+    """
 
     def bindings(text: str) -> "dict[str, str]":
         found, key = {}, ""
@@ -171,8 +184,10 @@ def _differences(before: str, now: str, may_change: Collection[str]) -> "list[tu
         return {k: v for k, v in found.items() if k not in may_change}
 
     old, new = bindings(before), bindings(now)
-    return [
-        (old.get(key, f"(no {key})"), new.get(key, f"(no {key})"))
+    found = [
+        f"there {old.get(key, f'(no {key})')!r}, now {new.get(key, f'(no {key})')!r}"
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
+    more = [f"and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
+    return "; ".join([*found[:_MOST_SHOWN], *more])

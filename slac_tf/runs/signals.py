@@ -5,6 +5,10 @@ import signal
 from typing import Optional
 
 
+class Stopped(Exception):  # noqa: N818  (nothing went wrong)
+    """A wait was broken off because a signal asks to stop."""
+
+
 class StopRequest:
     """Set by the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
 

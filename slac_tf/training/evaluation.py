@@ -10,9 +10,8 @@ from tf_agents.policies import py_tf_eager_policy
 from slac_tf import types
 from slac_tf.environments import faults, task_environment
 from slac_tf.export import saved_model
-from slac_tf.replay import interface
 from slac_tf.rollouts import episodes
-from slac_tf.runs import films, metrics, run_dir, storage
+from slac_tf.runs import films, run_dir, storage
 from slac_tf.training import settings as settings_lib
 from slac_tf.utils import images, masks
 
@@ -64,7 +63,7 @@ class Evaluator:
         environment: task_environment.TaskEnvironment,
         built: types.BuiltAgent,
         directory: run_dir.RunDir,
-        writer: metrics.MetricsWriter,
+        writer: Any,
         settings: settings_lib.EvaluationSettings,
         *,
         seed: int,
@@ -76,7 +75,7 @@ class Evaluator:
             environment: For evaluation alone.
             built: The agent with its policies.
             directory: The run's.
-            writer: The run's.
+            writer: The run's `MetricsWriter`, or what gives the TensorBoard writer for films where `run` alone is used.
             settings: Of evaluations.
             seed: The run's, for the record.
             config: All gin bindings as text, for the exports.
@@ -110,14 +109,14 @@ class Evaluator:
     def evaluate(
         self,
         position: Mapping[str, Any],
-        replay: interface.Replay,
+        replay: Any,
         should_stop: Callable[[], bool],
     ) -> Optional[Dict[str, float]]:
-        """Runs the episodes; then numbers, films and exports. An evaluation is whole or not there.
+        """Runs the episodes; then exports, films and numbers. An evaluation is whole or not there.
 
         Args:
             position: `env_step`, `agent_step`, `train_step` and `wall_seconds` of the run.
-            replay: For the pictures of the latent model.
+            replay: For the pictures of the latent model: a `SequenceReplay`, or what stands in for it.
             should_stop: Asked at every step.
 
         Returns:
@@ -127,7 +126,25 @@ class Evaluator:
             faults.FaultyEnvironmentError: If an episode does not end, or the environment fails.
             storage.StorageError: If something could not be written.
         """
-        env_step = position["env_step"]
+        results = self.run(position["env_step"], replay, should_stop)
+        return None if results is None else self.write(results, position)
+
+    def run(
+        self, env_step: int, replay: Any, should_stop: Callable[[], bool]
+    ) -> Optional[Dict[str, episodes.Episodes]]:
+        """Runs the episodes; then exports and films.
+
+        Args:
+            env_step: Of the run.
+            replay: As `evaluate` takes it.
+            should_stop: Asked at every step.
+
+        Returns:
+            The episodes by policy, or None if it was stopped.
+
+        Raises:
+            faults.FaultyEnvironmentError, storage.StorageError: As `evaluate` does.
+        """
         logging.info("evaluating at env step %d: %d episodes of each policy", env_step, self._settings.num_episodes)
         results: Dict[str, episodes.Episodes] = {}
         for name in self._policies:
@@ -144,13 +161,7 @@ class Evaluator:
                 keep=self._settings.keep_exports,
             )
         self._write_films(results[self._filmed].frames, model_film, env_step)
-        self._write_numbers(results, position)
-        logging.info(
-            "eval at env step %d: %s",
-            env_step,
-            ", ".join(f"{name} {r.mean():.1f} ± {r.std():.1f}" for name, r in returns.items()),
-        )
-        return {name: float(values.mean()) for name, values in returns.items()}
+        return results
 
     def _run_episodes(self, name: str, should_stop: Callable[[], bool]) -> episodes.Episodes:
         try:
@@ -166,7 +177,7 @@ class Evaluator:
         except faults.FaultyEnvironmentError as fault:
             raise faults.FaultyEnvironmentError(f"evaluation of the {name} policy: {fault}") from fault
 
-    def _report(self, replay: interface.Replay) -> Optional[np.ndarray]:
+    def _report(self, replay: Any) -> Optional[np.ndarray]:
         """The agent's pictures of sequences within one episode, `[T+1, H, W, 3] uint8`, or None."""
         if self._built.report is None:
             return None
@@ -191,7 +202,19 @@ class Evaluator:
                 for tag, (clip, _) in clips.items():
                     films.write_gif(tag, gifs[tag], (clip.shape[1], clip.shape[2]), env_step)
 
-    def _write_numbers(self, results: Mapping[str, episodes.Episodes], position: Mapping[str, Any]) -> None:
+    def write(self, results: Mapping[str, episodes.Episodes], position: Mapping[str, Any]) -> Dict[str, float]:
+        """Writes the numbers of an evaluation.
+
+        Args:
+            results: The episodes by policy.
+            position: As `evaluate` takes it.
+
+        Returns:
+            Mean return by policy.
+
+        Raises:
+            storage.StorageError: If something could not be written.
+        """
         scalars: Dict[str, float] = {}
         row: Dict[str, Any] = {
             "task": self._environment.task_name,
@@ -215,3 +238,9 @@ class Evaluator:
         self._metrics.eval_row(row)
         self._metrics.line("eval", {"env_step": position["env_step"], **row})
         self._metrics.flush()
+        logging.info(
+            "eval at env step %d: %s",
+            position["env_step"],
+            ", ".join(f"{name} {r.returns.mean():.1f} ± {r.returns.std():.1f}" for name, r in results.items()),
+        )
+        return {name: float(result.returns.mean()) for name, result in results.items()}

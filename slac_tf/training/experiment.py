@@ -2,25 +2,28 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from typing import Callable, Iterator, NamedTuple, Optional
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
 from absl import logging
+from tf_agents.agents import tf_agent
 from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import trajectory as trajectory_lib
 from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.environments import task_environment
 from slac_tf.replay import interface, memory, rollout_replay, sequence_replay
-from slac_tf.rollouts import rollout_driver
+from slac_tf.rollouts import batched_driver, rollout_driver
 from slac_tf.runs import checkpoints, failures, finite, keeper, resources, run_dir, signals, storage
 from slac_tf.training import evaluation, transfer
 from slac_tf.training import settings as settings_lib
 from slac_tf.utils import checks, processor, seeds
 
-_EVAL_SEED_OFFSET = 1_000_003
+EVAL_SEED_OFFSET = 1_000_003
 
 
 class Plan(NamedTuple):
@@ -31,7 +34,7 @@ class Plan(NamedTuple):
         seed: Of Python, NumPy, TensorFlow and the environments.
         config: All gin bindings as text.
         settings: Of the run.
-        environment: To train in.
+        environments: To train in.
         eval_environment: To evaluate in.
         built: The agent.
         driver: Makes the driver of an environment.
@@ -43,12 +46,35 @@ class Plan(NamedTuple):
     seed: int
     config: str
     settings: settings_lib.Settings
-    environment: task_environment.TaskEnvironment
+    environments: Sequence[task_environment.TaskEnvironment]
     eval_environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
     driver: Callable[..., rollout_driver.RolloutDriver]
     found: Optional[checkpoints.Found]
     transferred: Optional[transfer.Transferred]
+
+    @property
+    def environment(self) -> task_environment.TaskEnvironment:
+        """The first of those to train in."""
+        return self.environments[0]
+
+
+class Parts(NamedTuple):
+    """What of a run may be in another process: `distributed.learner` has the stand-ins for it.
+
+    Attributes:
+        replay: A `SequenceReplay`, or what stands in for it.
+        driver: Makes of the run's keeper a `RolloutDriver`, or what stands in for it.
+        evaluator: Makes of the run's keeper and its evaluator what is to be asked in its place.
+        stop: Becomes true where a signal asks to stop.
+        train: In the place of the agent's `train`; that itself where None.
+    """
+
+    replay: Any
+    driver: Callable[[keeper.Keeper], Any]
+    evaluator: Callable[[keeper.Keeper, evaluation.Evaluator], Any]
+    stop: signals.StopRequest
+    train: Optional[Callable[..., tf_agent.LossInfo]] = None
 
 
 class Experiment(NamedTuple):
@@ -59,6 +85,7 @@ class Experiment(NamedTuple):
         seed: The run's.
         environment: To train in; the driver steps it.
         built: The agent.
+        train: Makes a train step.
         driver: Steps policies in the environment; counters and replay observe it.
         replay: Sequences.
         evaluator: Evaluates the agent's policies.
@@ -72,6 +99,7 @@ class Experiment(NamedTuple):
     seed: int
     environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
+    train: Callable[..., tf_agent.LossInfo]
     driver: rollout_driver.RolloutDriver
     replay: interface.Replay
     evaluator: evaluation.Evaluator
@@ -103,6 +131,7 @@ def train_eval(
     load_environment: checks.Reference[task_environment.TaskEnvironment] = gin.REQUIRED,
     build_agent: checks.Reference[types.BuiltAgent] = gin.REQUIRED,
     driver: checks.Reference[rollout_driver.RolloutDriver] = rollout_driver.RolloutDriver,
+    num_environments: checks.Count = 1,
     xla: checks.Boolean = False,
 ) -> Plan:
     """Builds a run, or the one in `root_dir` that was stopped; writes nothing.
@@ -113,9 +142,11 @@ def train_eval(
         config: All gin bindings as text, where gin binds the rest; kept in the directory and compared when a run is
             resumed, and in exported policies, from which `bin/play` loads the task.
         settings: Those that gin binds where None.
-        load_environment: Called with `seed`, twice: to train and to evaluate.
+        load_environment: Called with `seed`, for each environment to train in and once to evaluate.
         build_agent: Called with a time step spec, an action spec and the counter of train steps.
-        driver: Called with an environment and observers: what collects.
+        driver: Called with an environment and observers: what collects from one environment.
+        num_environments: Environments to train in, which one policy steps at once, without overlap. The update ratio
+            counts the agent steps of all.
         xla: Whether TensorFlow may compile clusters of operations with XLA on a GPU. It leaves the CPU as it is,
             where XLA makes the convolutions two to three times slower.
 
@@ -137,9 +168,10 @@ def train_eval(
     directory = run_dir.RunDir(root_dir)
     found = checkpoints.newest(directory.checkpoints)
     # A resumed run has other first states than those that it began with.
-    environment = load_environment(seed=seed if found is None else seed + found.state["agent_step"])
+    first = seed if found is None else seed + found.state["agent_step"]
+    environment = load_environment(seed=first)
     built = build_agent_for(environment, build_agent)
-    settings_lib.check_fit(settings, built, environment)
+    settings_lib.check_fit(settings, built, environment, num_environments)
     memory.check_memory(built.agent.collect_data_spec, _capacity(built, settings))
     initial = settings.initial_model
     return Plan(
@@ -147,8 +179,11 @@ def train_eval(
         seed=seed,
         config=config,
         settings=settings,
-        environment=environment,
-        eval_environment=load_environment(seed=seed + _EVAL_SEED_OFFSET),
+        environments=[
+            environment,
+            *(load_environment(seed=first + EVAL_SEED_OFFSET * (each + 1)) for each in range(1, num_environments)),
+        ],
+        eval_environment=load_environment(seed=seed + EVAL_SEED_OFFSET),
         built=built,
         driver=driver,
         found=found,
@@ -184,12 +219,36 @@ def build_agent_for(
     return build_agent(spec(environment.time_step_spec()), spec(environment.action_spec()), train_step)
 
 
+def environment_of(seed: int) -> task_environment.TaskEnvironment:
+    """Loads the environment that gin holds.
+
+    Args:
+        seed: Its seed.
+    """
+    return gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=seed)
+
+
+def task_and_agent(seed: int) -> Tuple[task_environment.TaskEnvironment, types.BuiltAgent]:
+    """What gin holds of a run, for a process that has other use for it than to train.
+
+    Args:
+        seed: Of the environment.
+
+    Returns:
+        A new environment and a new agent.
+    """
+    environment = environment_of(seed)
+    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
+    return environment, build_agent_for(environment, build_agent)
+
+
 @contextlib.contextmanager
-def started(plan: Plan) -> Iterator[Experiment]:
+def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
     """Takes the run's directory, starts its replay and restores its checkpoint; closes the environments at the end.
 
     Args:
         plan: The parts.
+        parts: Those that are not in this process; None where all are.
 
     Yields:
         What the loop runs.
@@ -204,7 +263,7 @@ def started(plan: Plan) -> Iterator[Experiment]:
     plan.directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
     if plan.transferred is not None:
         transfer.record(plan.transferred, plan.directory)
-    experiment = _experiment(plan, _replay(plan))
+    experiment = _experiment(plan, _here(plan) if parts is None else parts)
     kept = experiment.keeper
     _say_what_begins(plan)
     if plan.found is None:
@@ -232,6 +291,11 @@ def _replay(plan: Plan) -> interface.Replay:
         return rollout_replay.RolloutReplay(
             plan.built.agent.collect_data_spec, sequence_length=plan.built.sequence_length
         )
+    if plan.found is not None and not (plan.found.replay / "DONE").exists():  # Reverb's last file
+        raise run_dir.RunDirectoryError(
+            f"{plan.directory.root} holds a run of bin/launch, whose replay is no part of its checkpoints: go on with "
+            "bin/launch, or choose another --root_dir"
+        )
     return sequence_replay.SequenceReplay(
         plan.built.agent.collect_data_spec,
         sequence_length=plan.built.sequence_length,
@@ -241,11 +305,29 @@ def _replay(plan: Plan) -> interface.Replay:
         trained_step=plan.built.trained_step,
         prioritization=plan.built.prioritization,
         reachable_from_network=plan.settings.replay.reachable_from_network,
+        num_streams=len(plan.environments),
     )
 
 
-def _experiment(plan: Plan, replay: interface.Replay) -> Experiment:
-    built, settings = plan.built, plan.settings
+def _here(plan: Plan) -> Parts:
+    """All parts in this process."""
+    replay = _replay(plan)
+
+    def driver(kept: keeper.Keeper) -> Any:
+        def observe(step: trajectory_lib.Trajectory, stream: int) -> None:
+            kept.counters.observe(step, stream)  # a resumed run has other counters
+            replay.add(step, stream)
+
+        observers = [[functools.partial(observe, stream=stream)] for stream in range(len(plan.environments))]
+        if len(observers) == 1:
+            return plan.driver(plan.environment, observers=observers[0])
+        return batched_driver.BatchedDriver(plan.environments, observers)
+
+    return Parts(replay, driver, lambda kept, evaluator: evaluator, signals.StopRequest())
+
+
+def _experiment(plan: Plan, parts: Parts) -> Experiment:
+    built, settings, replay = plan.built, plan.settings, parts.replay
     kept = keeper.Keeper(
         plan.directory,
         built,
@@ -255,29 +337,28 @@ def _experiment(plan: Plan, replay: interface.Replay) -> Experiment:
         **dataclasses.asdict(settings.intervals),
     )
     record = failures.Record(plan.directory)
+    evaluator = evaluation.Evaluator(
+        plan.eval_environment,
+        built,
+        plan.directory,
+        kept.metrics,
+        settings.evaluation,
+        seed=plan.seed,
+        config=plan.config,
+    )
     return Experiment(
         schedule=settings.schedule,
         seed=plan.seed,
         environment=plan.environment,
         built=built,
-        driver=plan.driver(
-            plan.environment,
-            observers=[lambda step: kept.counters.observe(step), replay.add],  # a resumed run has other counters
-        ),
+        train=built.agent.train if parts.train is None else parts.train,
+        driver=parts.driver(kept),
         replay=replay,
-        evaluator=evaluation.Evaluator(
-            plan.eval_environment,
-            built,
-            plan.directory,
-            kept.metrics,
-            settings.evaluation,
-            seed=plan.seed,
-            config=plan.config,
-        ),
+        evaluator=parts.evaluator(kept, evaluator),
         guard=finite.FiniteGuard(record, kept.saver, lambda: built.agent.trainable_variables, kept.where),
         keeper=kept,
         record=record,
-        stop=signals.StopRequest(),
+        stop=parts.stop,
     )
 
 

@@ -1,5 +1,6 @@
 """A run from its first step to its last: Algorithm 1 of the paper, and what surrounds it."""
 
+import contextlib
 import gc
 import math
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from absl import logging
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
 
 from slac_tf.environments import faults
-from slac_tf.runs import failures, progress, resources
+from slac_tf.runs import failures, progress, resources, signals
 from slac_tf.training import experiment as experiment_lib
 
 
@@ -43,12 +44,13 @@ def run(experiment: experiment_lib.Experiment) -> Result:
     """
     experiment.stop.install()
     try:
-        collect_at_random(experiment)
-        pretrain(experiment)
-        if _evaluation_is_due(experiment) or not experiment.keeper.counters.last_eval:  # not wherever it is resumed
+        with contextlib.suppress(signals.Stopped):
+            collect_at_random(experiment)
+            pretrain(experiment)
+            if _evaluation_is_due(experiment) or not experiment.keeper.counters.last_eval:  # not wherever it is resumed
+                _evaluate(experiment)
+            train(experiment)
             _evaluate(experiment)
-        train(experiment)
-        _evaluate(experiment)
         if experiment.stop:
             logging.warning("stopped by signal %d: writing a checkpoint", experiment.stop.signal)
         _checkpoint(experiment)
@@ -72,16 +74,19 @@ def collect_at_random(experiment: experiment_lib.Experiment) -> None:
     def done() -> int:
         return counters.agent_step if episodes is None else counters.episodes
 
-    if done() >= total:
+    def complete() -> bool:
+        return schedule.random_data_is_complete(counters.agent_step, counters.episodes)
+
+    if complete():
         return
     environment, seed = experiment.environment, experiment.seed + counters.agent_step
     specs = environment.time_step_spec(), environment.action_spec()
     driver.begin(random_py_policy.RandomPyPolicy(*specs, seed=seed))
     logging.info("collecting %d %s of random actions", total - done(), unit)
     with keeper.progress("random", total, done(), unit) as shown:
-        while done() < total and not experiment.stop:
+        while not complete() and not experiment.stop:
             driver.run()
-            if done() >= total:  # before a checkpoint at this step
+            if complete():  # before a checkpoint at this step
                 counters.random_return = counters.recent_return
             shown.update(done(), {"env": environment.action_repeat, "upd": 0}, {})
             _checkpoint_if_due(experiment)
@@ -111,7 +116,10 @@ def train(experiment: experiment_lib.Experiment) -> None:
     total = -(-experiment.schedule.num_env_steps // experiment.environment.action_repeat)  # agent steps, rounded up
     if experiment.stop or (counters.agent_step >= total and not counters.has_updates):
         return
-    driver.begin(py_tf_eager_policy.PyTFEagerPolicy(agent.collect_policy, use_tf_function=True))
+    policy = agent.collect_policy
+    driver.begin(
+        py_tf_eager_policy.PyTFEagerPolicy(policy, use_tf_function=True, batch_time_steps=not driver.is_batched)
+    )
     batches = replay.sample(experiment.built.batch_size)
     with keeper.progress("train", total, counters.agent_step, "agent steps") as shown:
         while (counters.agent_step < total or counters.has_updates) and not experiment.stop:
@@ -124,9 +132,10 @@ def train(experiment: experiment_lib.Experiment) -> None:
                     driver.start()
                 _show(experiment, shown, env=experiment.environment.action_repeat)
             # For each gradient step: ψ ← ψ - λ ∇J_M, θ_i ← θ_i - λ ∇J_Q, φ ← φ - λ ∇J_π, then the target critics.
-            while counters.take_update():
+            while counters.has_updates:
                 batch = next(batches)
-                loss_info = agent.train(batch.experience, batch.weights)
+                counters.take_update()
+                loss_info = experiment.train(batch.experience, batch.weights)
                 values = guard.check(batch, loss_info)
                 replay.update(batch, loss_info.extra)
                 keeper.log_train_step(values)

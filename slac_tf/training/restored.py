@@ -3,8 +3,6 @@
 import pathlib
 from typing import NamedTuple, Optional
 
-import gin
-
 from slac_tf import types
 from slac_tf.environments import task_environment
 from slac_tf.export import saved_model
@@ -47,9 +45,7 @@ def restore(root_dir: pathlib.Path, config: str, seed: int = 0) -> RestoredRun:
     directory = run_dir.RunDir(root_dir)
     if checkpoints.newest(directory.checkpoints) is None:
         raise ValueError(f"{root_dir}: no checkpoint in {directory.checkpoints}, expected one; let the run go on")
-    environment = gin.query_parameter("train_eval.load_environment").scoped_configurable_fn(seed=seed)
-    build_agent = gin.query_parameter("train_eval.build_agent").scoped_configurable_fn
-    built = experiment.build_agent_for(environment, build_agent)
+    environment, built = experiment.task_and_agent(seed)
     saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.reusable)
     found = saver.newest()
     assert found is not None  # seen above

@@ -47,6 +47,17 @@ class Schedule(_Checked):
     updates_per_agent_step: checks.NotNegative = 1
     updates_per_episode: Optional[checks.NotNegative] = None
 
+    def random_data_is_complete(self, agent_step: int, episodes: int) -> bool:
+        """Whether all random actions were made.
+
+        Args:
+            agent_step: Agent steps so far.
+            episodes: Finished episodes so far.
+        """
+        if self.initial_collect_episodes is None:
+            return agent_step >= self.initial_collect_agent_steps
+        return episodes >= self.initial_collect_episodes
+
     def updates_due(self, episode_ends: bool) -> float:
         """Train steps that an agent step makes due.
 
@@ -124,6 +135,24 @@ class Processor(_Checked):
     intra_op_threads: checks.WholeNumber = _may_change(0)
 
 
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Distributed(_Checked):
+    """Of a run whose collectors are processes of their own, which `bin/launch` starts.
+
+    Attributes:
+        max_lead_agent_steps: How many agent steps the collectors may be ahead of the learner; they then wait. Below 20
+            times the number of environments it costs throughput.
+        peer_wait_seconds: How long a process waits for a replay server that does not answer before it ends with 75.
+        learner_devices: Devices that the learner trains on, each with an equal share of every batch: GPUs, or parts of
+            the CPU where there is none.
+    """
+
+    max_lead_agent_steps: checks.Count = _may_change(200)
+    peer_wait_seconds: checks.Positive = _may_change(300)
+    learner_devices: checks.Count = _may_change(1)
+
+
 def _check_root_dir(where: str, root_dir: Optional[str]) -> None:
     if root_dir is not None and not isinstance(root_dir, str):
         raise ValueError(f"{where}.root_dir: {root_dir!r}, expected a run's directory, in quotes")
@@ -165,6 +194,7 @@ class Settings(NamedTuple):
     intervals: Intervals = Intervals()
     initial_model: InitialModel = InitialModel()
     processor: Processor = Processor()
+    distributed: Distributed = Distributed()
 
 
 def bound() -> Settings:
@@ -176,7 +206,9 @@ def bound() -> Settings:
     Raises:
         ValueError: If one is of another type or out of range; the message names it.
     """
-    return Settings(Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel(), Processor())
+    return Settings(
+        Schedule(), ReplaySettings(), EvaluationSettings(), Intervals(), InitialModel(), Processor(), Distributed()
+    )
 
 
 def may_change() -> Set[str]:
@@ -185,22 +217,33 @@ def may_change() -> Set[str]:
     Returns:
         `Class.field` of each.
     """
-    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel, Processor)
+    classes = (Schedule, ReplaySettings, EvaluationSettings, Intervals, InitialModel, Processor, Distributed)
     return {f"{c.__name__}.{f.name}" for c in classes for f in dataclasses.fields(c) if f.metadata.get("may_change")}
 
 
-def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_environment.TaskEnvironment) -> None:
+def check_fit(
+    settings: Settings,
+    built: types.BuiltAgent,
+    environment: task_environment.TaskEnvironment,
+    num_environments: int = 1,
+) -> None:
     """Checks that episodes and initial data hold the agent's sequences, and replay a batch of them.
 
     Args:
         settings: The settings.
         built: The agent.
         environment: The environment that it acts in.
+        num_environments: How many of them.
 
     Raises:
         ValueError: If they do not.
     """
     if built.on_policy:  # windows hold any number of episodes, and no random steps
+        if num_environments > 1:
+            raise ValueError(
+                f"train_eval.num_environments: {num_environments}, expected 1 for an agent that trains on its own "
+                "steps alone, one window after the other"
+            )
         return
     length, episode = built.sequence_length, environment.episode_agent_steps
     if episode is not None and length > episode:
@@ -214,8 +257,10 @@ def check_fit(settings: Settings, built: types.BuiltAgent, environment: task_env
             f"{built.batch_size}"
         )
     initial = settings.schedule.initial_collect_agent_steps
-    if settings.schedule.initial_collect_episodes is None and initial < length + 1:
+    least = num_environments * (length + 1)
+    if settings.schedule.initial_collect_episodes is None and initial < least:
+        of_each = "" if num_environments == 1 else f", in each of {num_environments} environments"
         raise ValueError(
-            f"Schedule.initial_collect_agent_steps: {initial}, expected at least {length + 1}, one more than "
-            f"sequence_length {length}"
+            f"Schedule.initial_collect_agent_steps: {initial}, expected at least {least}, one more than "
+            f"sequence_length {length}{of_each}"
         )

@@ -197,7 +197,9 @@ def test_directory_that_cannot_be_written(room, tmp_path):
 def test_exit_code(monkeypatch, capsys):
     for name in [name for name in vars(doctor) if name.startswith("check_")]:
         monkeypatch.setattr(doctor, name, lambda *_: "fine")
-    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(gin_file="cheetah_run.gin", root_dir="logs"))
+    monkeypatch.setattr(
+        flags, "FLAGS", types.SimpleNamespace(gin_file="cheetah_run.gin", root_dir="logs", replay_address=None)
+    )
     assert doctor.main(["doctor"]) == 0
 
     def fails(*_):

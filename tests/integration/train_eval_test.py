@@ -189,7 +189,7 @@ def test_play_repeats_the_evaluation(finished, tmp_path):
         "play",
         f"--policy={finished.root}/policies/env_step_000000120/greedy_policy",
         "--episodes=1",
-        f"--seed={SEED + experiment._EVAL_SEED_OFFSET}",
+        f"--seed={SEED + experiment.EVAL_SEED_OFFSET}",
         "--video=play.mp4",
         cwd=tmp_path,
     )

@@ -66,3 +66,17 @@ def test_state_survives_json():
     # The episode in progress is not taken up again.
     drive(restored, fakes.CountingEnvironment(length=2), 2)
     assert restored.recent_returns == [3.0, 3.0, 3.0]
+
+
+def test_streams_that_come_in_turns():
+    counters = counters_lib.Counters()
+    environments = [fakes.CountingEnvironment(length=3), fakes.CountingEnvironment(length=5)]
+    taken = [[], []]
+    for steps, environment in zip(taken, environments):
+        policy = random_py_policy.RandomPyPolicy(environment.time_step_spec(), environment.action_spec())
+        py_driver.PyDriver(environment, policy, observers=[steps.append], max_steps=5).run(environment.reset())
+    for steps in zip(*taken):
+        for stream, step in enumerate(steps):
+            counters.observe(step, stream)
+    # 1 + 2 + 3 after three steps of the one, 1 + ... + 5 after five of the other; the reset of the first is no step.
+    assert (counters.agent_step, counters.recent_returns) == (9, [6.0, 15.0])

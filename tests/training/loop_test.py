@@ -173,6 +173,7 @@ class Fixture:
             seed=7,
             environment=self.environment,
             built=built,
+            train=self.agent.train,
             driver=self.driver,
             replay=self.replay,
             evaluator=self.evaluator,

@@ -120,6 +120,9 @@ def test_settings_do_not_change_and_some_may_at_resume():
         "Intervals.checkpoint_seconds",
         "Intervals.log_seconds",
         "Processor.intra_op_threads",
+        "Distributed.max_lead_agent_steps",
+        "Distributed.peer_wait_seconds",
+        "Distributed.learner_devices",
     }
 
 

@@ -179,7 +179,7 @@ class SlacAgent(base.Agent):
         The model sees its sequences under a tape. All others are only filtered, outside of it: a critic or actor never
         has a gradient into the model, so recording it would be waste.
         """
-        size = self._model_batch_size
+        size = self._model_batch_size // tf.distribute.get_strategy().num_replicas_in_sync
         seen = self._shifts.for_critic(window)
         if self._shifts.model != self._shifts.critic:
             modelled = tf.nest.map_structure(lambda x: x[:size], window)

@@ -1,0 +1,130 @@
+"""What the processes of a distributed run have in common: flags, configuration, exit codes."""
+
+import os
+import pathlib
+import sys
+from typing import Any, Callable, NamedTuple, Sequence
+
+from absl import flags
+
+from slac_tf.commands import command
+
+PEER_GONE = 75
+
+_GIN_FILES = flags.DEFINE_multi_string(
+    "gin_file", [], "Gin file; several are read in their order. The same everywhere."
+)
+_GIN_BINDINGS = flags.DEFINE_multi_string("gin_bindings", [], "One gin binding. The same everywhere.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the run. The same everywhere.", lower_bound=0)
+_ROOT_DIR = flags.DEFINE_string(
+    "root_dir", None, "The run's directory; logs/<names of the gin files>/seed<seed> where not given."
+)
+_READY_FILE = flags.DEFINE_string(
+    "ready_file", None, "A file that is there once the process works, touched every ten seconds from then on."
+)
+
+
+class Role(NamedTuple):
+    """What a process of a run is given.
+
+    Attributes:
+        config: All gin bindings as text.
+        seed: The run's.
+        root_dir: The run's directory.
+        stop: Becomes true where a signal asks to stop.
+    """
+
+    config: str
+    seed: int
+    root_dir: pathlib.Path
+    stop: Any
+
+
+def root_dir() -> pathlib.Path:
+    """The run's directory, by the flags."""
+    name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
+    return pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
+
+
+def check_flags(argv: Sequence[str]) -> str:
+    """What is wrong with the flags, or nothing."""
+    if argv[1:]:
+        return f"{argv[1]!r} is no flag, expected only flags such as --gin_file=gin_configs/ant.gin"
+    if not _GIN_FILES.value:
+        return "no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin"
+    return ""
+
+
+def arguments() -> "list[str]":
+    """The flags that are the same for all processes of a run, as a command line has them."""
+    files = [f"--gin_file={file}" for file in _GIN_FILES.value]
+    bindings = [f"--gin_bindings={binding}" for binding in _GIN_BINDINGS.value]
+    return [*files, *bindings, f"--seed={_SEED.value}", f"--root_dir={root_dir()}"]
+
+
+def main(argv: Sequence[str], build: Callable[[Role], Callable[[], int]]) -> int:
+    """Builds what a process does and does it; the process ends in here.
+
+    Args:
+        argv: The command's name, and nothing else.
+        build: Gives what is to be done, which returns the exit code. Whatever it raises is the user's mistake.
+
+    Returns:
+        The exit code of a mistake in the flags.
+    """
+    mistake = check_flags(argv)
+    if mistake:
+        return command.fail(mistake)
+    from slac_tf.distributed import liveness
+
+    liveness.end_with_parent()
+    stop = liveness.StopRequest(None if _READY_FILE.value is None else pathlib.Path(_READY_FILE.value))
+    stop.install()
+    command.configure_process()
+    try:
+        code = _main(build, stop)
+    except SystemExit:
+        raise
+    except BaseException:
+        from absl import logging
+
+        logging.exception("a fault of slac_tf")
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads may be in calls that do not return
+
+
+def _main(build: Callable[[Role], Callable[[], int]], stop: Any) -> int:
+    # Slow, and only once the process is configured.
+    import tensorflow as tf
+    from absl import logging
+
+    from slac_tf.config import configuration
+    from slac_tf.distributed import connection
+    from slac_tf.environments import faults
+    from slac_tf.replay import errors, listening
+    from slac_tf.runs import failures, run_dir, signals, storage
+
+    try:
+        config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
+        work = build(Role(config, _SEED.value, root_dir(), stop))
+    except signals.Stopped:
+        return stop.exit_code
+    except connection.PeerGoneError as error:
+        return command.fail(configuration.one_line(error), code=PEER_GONE)
+    except (configuration.ConfigurationError, run_dir.RunDirectoryError, listening.ListeningError) as error:
+        return command.fail(configuration.one_line(error))
+    except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
+        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
+    try:
+        return work()
+    except signals.Stopped:
+        return stop.exit_code
+    except connection.PeerGoneError as error:
+        return command.fail(configuration.one_line(error), code=PEER_GONE)
+    except (run_dir.RunDirectoryError, listening.ListeningError, connection.OtherRunError) as error:
+        return command.fail(configuration.one_line(error))
+    except (failures.RunFailedError, faults.FaultyEnvironmentError, storage.StorageError, errors.ReplayError) as error:
+        logging.error("%s", configuration.one_line(error))
+        return 1

@@ -1,0 +1,92 @@
+"""What keeps processes of different runs, versions and machines apart: one line each, and no crash."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import launched
+import pytest
+
+from slac_tf.commands import doctor
+
+pytestmark = pytest.mark.expensive
+
+OTHER_VERSION = """
+import sys
+from slac_tf.commands import collect, command
+command.configure_process()
+from slac_tf.distributed import protocol
+protocol.VERSION += 1
+sys.argv[0] = "collect"
+command.run(collect.main)
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A replay server, its address, and its root."""
+    root, port = tmp_path_factory.mktemp("server"), 18_765
+    command = launched.command("replay_server", root / "run", (), f"--port={port}", f"--ready_file={root / 'ready'}")
+    with launched.Process(command, root / "server.log") as process:
+        process.wait_for(lambda: (root / "ready").exists())
+        yield process, f"localhost:{port}", root / "run"
+        assert process.process.poll() is None
+
+
+def ended(command):
+    return subprocess.run(
+        command, cwd=launched.ROOT, env=launched.ENVIRONMENT, capture_output=True, text=True, timeout=120
+    )
+
+
+def refused(command, *parts):
+    found = ended(command)
+    lines = [line for line in found.stderr.splitlines() if not re.match(r"\[reverb|[IW]\d{4} ", line)]
+    assert (found.returncode, len(lines)) == (2, 1), found.stderr
+    for part in parts:
+        assert part in lines[0]
+    print(lines[0])
+
+
+def test_a_second_server_on_the_port(server, tmp_path):
+    port = server[1].split(":")[1]
+    refused(launched.command("replay_server", tmp_path / "run", (), f"--port={port}"), f"--port={port}: in use")
+
+
+def test_a_second_server_of_the_run(server):
+    refused(launched.command("replay_server", server[2], (), "--port=18766"), "is in use by another process")
+
+
+def test_another_configuration(server, tmp_path):
+    command = launched.command("collect", tmp_path, ("ReplaySettings.capacity = 77",), f"--replay_address={server[1]}")
+    refused(command, "is of another configuration: there 'ReplaySettings.capacity = 10000', now 'ReplaySettings.cap")
+
+
+def test_another_version(server, tmp_path):
+    command = launched.command("collect", tmp_path, (), f"--replay_address={server[1]}")
+    refused([sys.executable, "-c", OTHER_VERSION, *command[3:]], "speaks version 1 of the protocol, expected 2")
+
+
+def test_a_wrong_address_is_said(tmp_path):
+    command = launched.command("collect", tmp_path, (), "--replay_address=localhost:9")
+    with launched.Process(command, tmp_path / "log") as process:
+        process.wait_for_line(
+            r"waiting for the replay server at localhost:9 since \d+ s; the replay server has not", 60
+        )
+
+
+def test_the_doctor(server):
+    assert re.search(
+        r"answers: protocol 1, seed = 0, 0 sequences, 0 agent steps; no l", doctor.check_distributed(server[1])
+    )
+    with pytest.raises(doctor.CheckError, match="nothing answered at localhost port 9"):
+        doctor.check_distributed("localhost:9")
+
+
+def test_it_listens_on_loopback_alone(server):
+    if shutil.which("ss") is None:
+        pytest.skip("no ss here")
+    output = subprocess.run(["ss", "-Hltn"], check=True, capture_output=True, text=True).stdout
+    (line,) = [line for line in output.splitlines() if line.split()[3].endswith(":18765")]
+    assert "%lo:18765" in line
