@@ -58,6 +58,18 @@ def test_a_second_server_of_the_run(server):
     refused(launched.command("replay_server", server[2], (), "--port=18766"), "is in use by another process")
 
 
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [
+        ("dvrl", "its own newest steps alone, expected one that trains"),
+        ("planet", "updates_per_episode: 100, expected"),
+    ],
+)
+def test_an_agent_whose_train_steps_are_not_owed_for_agent_steps(agent, line, tmp_path):
+    files = [f"--gin_file=gin_configs/{name}.gin" for name in ("finger_spin", f"agents/{agent}")]
+    refused([launched.ROOT / "bin" / "replay_server", *files, f"--root_dir={tmp_path / 'run'}", "--port=18767"], line)
+
+
 def test_another_configuration(server, tmp_path):
     command = launched.command("collect", tmp_path, ("ReplaySettings.capacity = 77",), f"--replay_address={server[1]}")
     refused(command, "is of another configuration: there 'ReplaySettings.capacity = 10000', now 'ReplaySettings.cap")
