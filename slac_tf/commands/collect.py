@@ -8,6 +8,8 @@ from absl import flags
 
 from slac_tf.commands import command, role
 
+flags.adopt_module_key_flags(role)
+
 _ADDRESS = flags.DEFINE_string("replay_address", "localhost:8008", "Of the replay server.")
 _COLLECTOR = flags.DEFINE_integer(
     "collector", None, "Its number; JOB_COMPLETION_INDEX, SLURM_PROCID or 0 where not given.", lower_bound=0

@@ -6,6 +6,8 @@ from absl import flags
 
 from slac_tf.commands import command, role
 
+flags.adopt_module_key_flags(role)
+
 _ADDRESS = flags.DEFINE_string("replay_address", "localhost:8008", "Of the replay server.")
 
 

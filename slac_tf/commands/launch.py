@@ -8,6 +8,8 @@ from absl import flags
 
 from slac_tf.commands import command, role
 
+flags.adopt_module_key_flags(role)
+
 _COLLECTORS = flags.DEFINE_integer("collectors", 1, "How many; may be another number at each start.", lower_bound=0)
 _FIRST = flags.DEFINE_integer("first_collector", 0, "Number of the first collector.", lower_bound=0)
 _ENVIRONMENTS = flags.DEFINE_integer("environments", 1, "How many each collector steps at once.", lower_bound=1)
@@ -54,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
     mistake = role.check_flags(argv)
     if not mistake and (_ROLES.value == "all") != (_ADDRESS.value is None):
         mistake = "expected --replay_address=HOST:PORT with --roles=collectors, and only there"
+    if not mistake and flags.FLAGS.ready_file is not None:
+        mistake = f"--ready_file={flags.FLAGS.ready_file}: of single processes such as bin/learner, not of bin/launch"
     if mistake:
         return command.fail(mistake)
     from absl import logging

@@ -9,6 +9,8 @@ from absl import flags
 
 from slac_tf.commands import command, role
 
+flags.adopt_module_key_flags(role)
+
 _ADDRESS = flags.DEFINE_string("replay_address", "localhost:8008", "Of the replay server.")
 _EVALUATOR = flags.DEFINE_boolean(
     "evaluator", False, "Whether bin/evaluate evaluates; else the learner does, between two train steps."

@@ -7,6 +7,8 @@ from absl import flags
 
 from slac_tf.commands import command, role
 
+flags.adopt_module_key_flags(role)
+
 _PORT = flags.DEFINE_integer("port", 8008, "To listen on; on loopback alone, see SECURITY.md.", 1, 65535)
 
 

@@ -1,7 +1,8 @@
 """A connection to the replay server that may go away: a thread that talks, and a main thread that never blocks in it.
 
 Reverb's calls have no deadlines, but for two, and go on by themselves once the server is back. So each process has one
-thread that makes them, and its main thread waits for what that thread brings, always able to take a signal.
+thread that makes them, and its main thread waits for what that thread brings, always able to take a signal. A call may
+come back late or never, as one for an item that the server has lost meanwhile: then another thread takes over.
 """
 
 import threading
@@ -18,6 +19,7 @@ from slac_tf.runs import run_dir, signals
 _T = TypeVar("_T")
 _PERIOD_SECONDS = 0.03
 _TIMEOUT_SECONDS = 5
+_STUCK_SECONDS = 20.0
 _SECONDS_BETWEEN_WORDS = 60.0
 
 
@@ -52,6 +54,8 @@ class Connection:
         self._tasks: List[Callable[[reverb.Client, Dict[str, Any]], None]] = []
         self._run: Optional[Dict[str, Any]] = None
         self._error: Optional[BaseException] = None
+        self._thread = 0  # the number of the thread that talks; those before it are to end
+        self._busy_since: Optional[float] = None  # with tasks
         self._news = threading.Condition()
         self._answers = 0
         # Of the main thread: what it has seen of the answers, and how long there was no other.
@@ -70,7 +74,7 @@ class Connection:
             PeerGoneError: If it does not answer.
             signals.Stopped: If a signal asks to stop.
         """
-        threading.Thread(target=self._talk, name="connection", daemon=True).start()
+        self._start_thread()
         found = self.wait_for(lambda: self._run, f"the replay server at {self.address}")
         if found["version"] != expected["version"]:
             raise OtherRunError(
@@ -102,25 +106,38 @@ class Connection:
         assert self.info is not None  # since `start`
         return self.info[name]
 
-    def _talk(self) -> None:
+    def _start_thread(self) -> None:
+        self._thread += 1
+        self._busy_since = None
+        threading.Thread(target=self._talk, args=(self._thread,), name="connection", daemon=True).start()
+
+    def _talk(self, number: int) -> None:
         client = reverb.Client(self.address)
-        while True:
+        while number == self._thread:
             try:
                 info = client.server_info(timeout=_TIMEOUT_SECONDS)
-                self.info = info
+                if number != self._thread:
+                    return
+                self.info, self._busy_since = info, time.monotonic()
                 if self._run is None and protocol.RUN in info:
                     for item in protocol.newest(client, info, protocol.RUN):
                         self._run = protocol.decoded(item[0])
                 for task in list(self._tasks):
                     task(client, info)
+                    if number != self._thread:
+                        return
             except (reverb.ReverbError, RuntimeError, ConnectionError) as error:  # away, or went away meanwhile
                 logging.log_every_n_seconds(logging.WARNING, "the replay server: %s", 60, " ".join(str(error).split()))
+                if number == self._thread:
+                    self._busy_since = None
                 time.sleep(_PERIOD_SECONDS)
                 continue
             except BaseException as error:  # a fault of ours: the main thread ends with it
-                self._error = error
+                if number == self._thread:
+                    self._error = error
                 return
             with self._news:
+                self._busy_since = None
                 self._answers += 1
                 self._news.notify_all()
             time.sleep(_PERIOD_SECONDS)
@@ -138,6 +155,9 @@ class Connection:
         if self._stop:
             raise signals.Stopped
         now = time.monotonic()
+        busy_since = self._busy_since
+        if busy_since is not None and now - busy_since > _STUCK_SECONDS:
+            self._start_thread()
         self._silent = 0.0 if self._seen != self._answers else self._silent + min(1.0, now - self._checked)
         self._seen, self._checked = self._answers, now
         if self._silent > self._peer_wait_seconds:

@@ -177,8 +177,9 @@ def test_a_server_that_is_gone_for_good(tmp_path):
         launch.process.send_signal(signal.SIGCONT)
         for name in pids:
             launch.wait_for_line(rf"{name} ended with 75")
-            found = re.findall(rf"\[{name}\] \w+: the replay server at .* has not answered for \d+ s", launch.log)
-            assert len(found) == 1
+            said = rf"\[{name}\] \w+: the replay server at .* has not answered for \d+ s"
+            launch.wait_for_line(said)
+            assert len(re.findall(said, launch.log)) == 1
         assert "Traceback" not in launch.log
 
         # Its children end with a launcher, however that ends.
