@@ -18,10 +18,12 @@ class Step(NamedTuple):
     Attributes:
         action: `[A] float32` in [-1, 1].
         state: For the next call.
+        info: Nothing; TF-Agents' policies have the field, too, and drivers read it.
     """
 
     action: np.ndarray
     state: Any
+    info: tuple[()] = ()
 
 
 class ExportedPolicy:
