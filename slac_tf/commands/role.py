@@ -123,7 +123,7 @@ def _main(build: Callable[[Role], Callable[[], int]], stop: Any) -> int:
         return stop.exit_code
     except connection.PeerGoneError as error:
         return command.fail(configuration.one_line(error), code=PEER_GONE)
-    except (run_dir.RunDirectoryError, listening.ListeningError, connection.OtherRunError) as error:
+    except (run_dir.RunDirectoryError, listening.ListeningError, connection.UnusableServerError) as error:
         return command.fail(configuration.one_line(error))
     except (failures.RunFailedError, faults.FaultyEnvironmentError, storage.StorageError, errors.ReplayError) as error:
         logging.error("%s", configuration.one_line(error))

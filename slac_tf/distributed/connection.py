@@ -5,6 +5,7 @@ thread that makes them, and its main thread waits for what that thread brings, a
 come back late or never, as one for an item that the server has lost meanwhile: then another thread takes over.
 """
 
+import os
 import threading
 import time
 from typing import Any, Callable, Collection, Dict, List, Optional, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, Callable, Collection, Dict, List, Optional, TypeVar
 import reverb
 from absl import logging
 
-from slac_tf.distributed import protocol
+from slac_tf.distributed import process_ids, protocol
 from slac_tf.replay import errors
 from slac_tf.runs import run_dir, signals
 
@@ -27,8 +28,8 @@ class PeerGoneError(errors.ReplayError):
     """The replay server was away for too long; the message says for how long."""
 
 
-class OtherRunError(ValueError):
-    """The replay server is of another run; the message says what differs."""
+class UnusableServerError(ValueError):
+    """The replay server is of another run, which differs as the message says, or Reverb could not talk to it."""
 
 
 class Connection:
@@ -70,25 +71,25 @@ class Connection:
             may_change: Settings that may be others here.
 
         Raises:
-            OtherRunError: If the server is of another run.
+            UnusableServerError: If the server is of another run, or Reverb would take this process for the server.
             PeerGoneError: If it does not answer.
             signals.Stopped: If a signal asks to stop.
         """
         self._start_thread()
         found = self.wait_for(lambda: self._run, f"the replay server at {self.address}")
         if found["version"] != expected["version"]:
-            raise OtherRunError(
+            raise UnusableServerError(
                 f"the replay server at {self.address} speaks version {found['version']} of the protocol, expected "
                 f"{expected['version']}: use the same slac_tf everywhere"
             )
         differences = run_dir.differences_of(found["config"], expected["config"], may_change)
         if differences:
-            raise OtherRunError(
+            raise UnusableServerError(
                 f"the replay server at {self.address} is of another configuration: {differences}: give all processes "
                 "the same gin files, bindings and seed"
             )
         if found["variables"] != expected["variables"]:
-            raise OtherRunError(
+            raise UnusableServerError(
                 f"the agent of the replay server at {self.address} has other weights than this process builds: use "
                 "the same slac_tf everywhere"
             )
@@ -120,6 +121,12 @@ class Connection:
                     return
                 self.info, self._busy_since = info, time.monotonic()
                 if self._run is None and protocol.RUN in info:
+                    if process_ids.is_that_of(self.address):
+                        raise UnusableServerError(
+                            f"the replay server at {self.address} has process id {os.getpid()}, expected another than "
+                            "this process has, on which Reverb would crash: give the two containers one pid namespace, "
+                            "or networks of their own"
+                        )
                     for item in protocol.newest(client, info, protocol.RUN):
                         self._run = protocol.decoded(item[0])
                 for task in list(self._tasks):

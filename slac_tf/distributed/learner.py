@@ -34,7 +34,7 @@ def run(
         How the run ended.
 
     Raises:
-        connection_lib.OtherRunError: If the replay server is of another run.
+        connection_lib.UnusableServerError: If the replay server is of another run.
         connection_lib.PeerGoneError: If the server was away for too long; a checkpoint is written.
         Exception: As `loop.run` and `experiment.started` do.
     """

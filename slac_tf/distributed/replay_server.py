@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from slac_tf import types
-from slac_tf.distributed import liveness, protocol
+from slac_tf.distributed import liveness, process_ids, protocol
 from slac_tf.replay import memory, server, tables
 from slac_tf.runs import checkpoints, run_dir
 from slac_tf.training import settings as settings_lib
@@ -64,11 +64,12 @@ class ReplayServer:
 
         Raises:
             run_dir.RunDirectoryError: If the directory holds a run of another configuration, or is in use.
-            listening.ListeningError: If the server cannot be kept to loopback.
+            listening.ListeningError: If the server could be reached by others.
             ValueError: If the port is in use, the checkpoint has other settings, or train steps are not owed for agent
                 steps.
         """
         check_port(port)
+        self._announced = process_ids.announce(port)
         if built.on_policy:
             raise ValueError(
                 "an agent that trains on its own newest steps alone, expected one that trains from replay, such as "

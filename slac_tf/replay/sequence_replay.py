@@ -7,7 +7,7 @@ import numpy as np
 from tf_agents.trajectories import trajectory as trajectory_lib
 
 from slac_tf import types
-from slac_tf.replay import errors, reader, server, watchdog, writer
+from slac_tf.replay import errors, listening, reader, server, watchdog, writer
 
 _HIGHEST_PRIORITY = "highest_priority.txt"  # beside the saved windows; Reverb cannot be asked for it
 
@@ -29,7 +29,7 @@ class SequenceReplay:
         trained_step: Optional[int] = None,
         prioritization: Optional[types.Prioritization] = None,
         timeout_seconds: float = 60.0,
-        reachable_from_network: bool = False,
+        reachable_from_network: listening.Reach = False,
         num_streams: int = 1,
     ):
         """Starts the server.
@@ -43,11 +43,11 @@ class SequenceReplay:
             trained_step: See `writer.WindowWriter`.
             prioritization: Windows are sampled uniformly where None.
             timeout_seconds: Longest wait for a sample.
-            reachable_from_network: Whether the server may listen on every interface; on loopback alone else.
+            reachable_from_network: Who may reach the server besides this machine.
             num_streams: Environments whose steps come in turns: no window crosses from one to another.
 
         Raises:
-            listening.ListeningError: If the server cannot be kept to loopback.
+            listening.ListeningError: If the server could be reached by others.
             ValueError: If `trained_step` or what `restore_from` holds does not fit.
         """
         self._length = sequence_length + 1

@@ -26,7 +26,7 @@ class ReplayServer:
         directory: pathlib.Path,
         restore_from: Optional[pathlib.Path] = None,
         priority_exponent: Optional[float] = None,
-        reachable_from_network: bool = False,
+        reachable_from_network: listening.Reach = False,
         port: Optional[int] = None,
         more_tables: Sequence[reverb.Table] = (),
     ):
@@ -40,12 +40,12 @@ class ReplayServer:
             restore_from: A directory that `save` wrote.
             priority_exponent: Windows are sampled in proportion to their priority to the power of this;
                 uniformly where None.
-            reachable_from_network: Whether the server may listen on every interface; on loopback alone else.
+            reachable_from_network: Who may reach the server besides this machine.
             port: To listen on; one that is free where None.
             more_tables: To hold besides the windows.
 
         Raises:
-            listening.ListeningError: If the server cannot be kept to loopback.
+            listening.ListeningError: If others could reach the server.
             ValueError: If `restore_from` holds a replay of another capacity or other data.
         """
         self._directory = directory
@@ -58,10 +58,7 @@ class ReplayServer:
         self._server = reverb.Server([table, *more_tables], port=port, checkpointer=checkpointer)
         self._client = self._server.localhost_client()
         try:
-            if reachable_from_network:
-                listening.warn_of_open_port(self.port)
-            else:
-                listening.listen_on_loopback_only(self.port)
+            listening.restrict(self.port, reachable_from_network)
             if restore_from is not None:
                 self._check_restored(restore_from, capacity, sequence_length + 1)
         except (listening.ListeningError, ValueError):

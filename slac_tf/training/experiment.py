@@ -255,7 +255,7 @@ def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
 
     Raises:
         run_dir.RunDirectoryError: If the directory holds another run.
-        listening.ListeningError: If the replay server cannot be kept to loopback.
+        listening.ListeningError: If the replay server could be reached by others.
         errors.ReplayError: If the replay server fails. Where it does not answer any more, the process
             ends with exit code 1: nothing else interrupts a call that waits for it.
         storage.StorageError: If something could not be written; the message says what is kept.

@@ -8,6 +8,7 @@ import gin
 
 from slac_tf import types
 from slac_tf.environments import task_environment
+from slac_tf.replay import listening
 from slac_tf.rollouts import episodes
 from slac_tf.utils import checks
 
@@ -79,12 +80,12 @@ class ReplaySettings(_Checked):
 
     Attributes:
         capacity: Sequences in replay, about as many agent steps.
-        reachable_from_network: Whether others may reach the replay server, which has no authentication: see
-            SECURITY.md.
+        reachable_from_network: Whether others than this machine may reach the replay server, which has no
+            authentication, or the networks that may: see SECURITY.md.
     """
 
     capacity: checks.Count = 100_000
-    reachable_from_network: checks.Boolean = _may_change(False)
+    reachable_from_network: Annotated[listening.Reach, listening.check_reach] = _may_change(False)
 
 
 @gin.configurable

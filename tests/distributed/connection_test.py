@@ -43,7 +43,7 @@ def connect(server):
     ],
 )
 def test_a_server_of_another_run_is_refused(connect, changed, named):
-    with pytest.raises(connection_lib.OtherRunError, match=named):
+    with pytest.raises(connection_lib.UnusableServerError, match=named):
         connect().start({**RECORD, **changed})
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -78,6 +79,28 @@ def test_another_configuration(server, tmp_path):
 def test_another_version(server, tmp_path):
     command = launched.command("collect", tmp_path, (), f"--replay_address={server[1]}")
     refused([sys.executable, "-c", OTHER_VERSION, *command[3:]], "speaks version 1 of the protocol, expected 2")
+
+
+@pytest.fixture
+def in_a_pid_namespace():
+    """A command prefix: its process has id 1 in a namespace of its own."""
+    prefix = ["unshare", "--pid", "--fork", "--kill-child"]
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no pid namespace may be made here: {error}")
+    return prefix
+
+
+def test_the_servers_process_id_in_another_namespace(in_a_pid_namespace, tmp_path):
+    ready, address = tmp_path / "ready", "localhost:18768"
+    command = launched.command("replay_server", tmp_path / "run", (), "--port=18768", f"--ready_file={ready}")
+    with launched.Process([*in_a_pid_namespace, *command], tmp_path / "log") as process:
+        process.wait_for(ready.exists)
+        command = launched.command("collect", tmp_path, (), f"--replay_address={address}")
+        refused([*in_a_pid_namespace, *command], f"the replay server at {address} has process id 1, expected another")
+        unguarded = f"import reverb; print(next(reverb.Client({address!r}).sample('run')))"
+        assert ended([*in_a_pid_namespace, sys.executable, "-c", unguarded]).returncode == -signal.SIGSEGV
 
 
 def test_a_wrong_address_is_said(tmp_path):

@@ -48,8 +48,10 @@ def replay(name, **kwargs):
 
 control = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
 closed, opened = replay("closed"), replay("opened", reachable_from_network=True)
+limited = replay("limited", reachable_from_network=["10.99.0.0/24", "fd98::/64"])
 time.sleep(2)  # IPv6 settles
 ports = {"control": control.getsockname()[1], "closed": closed._server.port, "opened": opened._server.port}
+ports["limited"] = limited._server.port
 result = {}
 for name, port in ports.items():
     result[name] = {kind: connect(address, port) for kind, address in addresses.items()}
@@ -64,7 +66,7 @@ guest.stdout.readline()
 local = socket.create_connection(("127.0.0.1", port))
 result["peers"] = listening.foreign_peers(port)
 try:
-    listening.listen_on_loopback_only(port)
+    listening.restrict(port, False)
 except listening.ListeningError as error:
     result["early"] = str(error)
 guest.kill()
@@ -97,12 +99,13 @@ def test_another_network_namespace_reaches_only_what_was_opened():
     everywhere = {"IPv4": "reached", "IPv6": "reached", "loopback": ["reached", "reached"]}
     assert result["control"] == everywhere
     assert result["opened"] == everywhere
+    assert result["limited"] == {"IPv4": "reached", "IPv6": "TimeoutError", "loopback": ["reached", "reached"]}
     assert result["closed"]["loopback"] == ["reached", "reached"]
     assert {result["closed"][kind] for kind in ("IPv4", "IPv6")} <= {"ConnectionRefusedError", "TimeoutError"}
     assert result["peers"] == ["10.99.0.2"]  # not 127.0.0.1
     assert result["early"].startswith("10.99.0.2 connected to the replay server on port")
-    assert "open to the network on port" in output.stderr  # of the one opened on purpose
-    assert output.stderr.count("open to the network on port") == 1
+    assert output.stderr.count("open to the network on port") == 1  # of the one opened on purpose
+    assert output.stderr.count("open to 10.99.0.0/24, fd98::/64 on port") == 1
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ def not_permitted(monkeypatch):
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")])
 def test_a_listening_socket_is_tied_to_loopback(family, address):
     with socket.create_server((address, 0), family=family) as server:
-        listening.listen_on_loopback_only(server.getsockname()[1])
+        listening.restrict(server.getsockname()[1], False)
         assert server.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
 
 
@@ -130,7 +133,7 @@ def test_every_socket_of_the_port_is_tied():
     with socket.create_server(("0.0.0.0", 0), reuse_port=True) as one:
         port = one.getsockname()[1]
         with socket.create_server(("0.0.0.0", port), reuse_port=True) as two:
-            listening.listen_on_loopback_only(port)
+            listening.restrict(port, False)
             for server in (one, two):
                 assert server.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
 
@@ -139,7 +142,7 @@ def test_a_system_that_cannot_bind_is_named_with_the_ways_on(not_permitted):
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(listening.ListeningError) as error:
-            listening.listen_on_loopback_only(port)
+            listening.restrict(port, False)
     message = str(error.value)
     assert message.startswith(f"the replay server on port {port} cannot be tied to the loopback device (Operation not")
     assert "Linux 5.7" in message and "another kernel" in message and "firewall" in message
@@ -151,13 +154,54 @@ def test_a_server_whose_socket_is_not_found_is_refused():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but does not listen
         with pytest.raises(listening.ListeningError, match="its socket is not in /proc/self/fd"):
-            listening.listen_on_loopback_only(unused.getsockname()[1])
+            listening.restrict(unused.getsockname()[1], False)
+
+
+def reaches(source, address, port):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as client:
+        client.settimeout(0.5)
+        client.bind((source, 0))
+        try:
+            client.connect((address, port))
+        except TimeoutError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("networks", "reached"),
+    [
+        (["127.0.0.2/32"], ["127.0.0.1", "127.0.0.2", "::1"]),
+        (["fd99::/16", "127.0.0.8/30", "10.0.0.0/8"], ["127.0.0.1", "127.0.0.9", "::1"]),
+        (["127.0.0.0/8"], ["127.0.0.1", "127.0.0.2", "127.0.0.9", "::1"]),
+        (True, ["127.0.0.1", "127.0.0.2", "127.0.0.9", "::1"]),
+    ],
+)
+def test_networks_that_may_reach_a_server(networks, reached):
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        port = server.getsockname()[1]
+        listening.restrict(port, networks)
+        sources = ["127.0.0.1", "127.0.0.2", "127.0.0.9", "::1"]
+        assert [each for each in sources if reaches(each, "::1" if each == "::1" else "127.0.0.1", port)] == reached
+
+
+def test_a_server_whose_filter_the_system_refuses(monkeypatch):
+    monkeypatch.setattr(listening, "_SO_ATTACH_FILTER", -1)
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        with pytest.raises(listening.ListeningError, match=r"cannot be tied to networks .Protocol not available"):
+            listening.restrict(server.getsockname()[1], ["10.0.0.0/8"])
+
+
+@pytest.mark.parametrize("value", [1, None, "10.0.0.0/8", (), ("10.0.0.1/8",), ("example.org",)])
+def test_what_is_no_reach(value):
+    with pytest.raises(ValueError, match=r"ReplaySettings.a: .*, expected True or False, or networks such as"):
+        listening.check_reach("ReplaySettings", a=value)
 
 
 def test_the_warning_says_what_a_peer_can_do(monkeypatch):
     said = []
     monkeypatch.setattr(logging, "warning", lambda message, *args: said.append(message % args))
-    listening.warn_of_open_port(4321)
+    listening.restrict(4321, True)
     (line,) = said
     for part in (
         "port 4321",

@@ -97,20 +97,20 @@ def test_a_saved_replay_of_other_settings_is_refused(make_server, filled, tmp_pa
 
 def test_the_server_may_be_opened_on_purpose(make_server, monkeypatch):
     opened = []
-    monkeypatch.setattr(listening, "warn_of_open_port", opened.append)
-    monkeypatch.setattr(listening, "listen_on_loopback_only", None)  # must not be called
-    assert opened == [make_server(reachable_from_network=True).port]
+    monkeypatch.setattr(listening, "restrict", lambda *arguments: opened.append(arguments))
+    networks = ["10.8.0.0/24"]
+    assert opened == [(make_server(reachable_from_network=networks).port, networks)]
 
 
 def test_a_server_that_cannot_be_kept_to_loopback_is_stopped(make_server, monkeypatch):
     ports = []
 
-    def refuse(port):
+    def refuse(port, reach):
         ports.append(port)
         socket.create_connection(("localhost", port)).close()  # it does listen
         raise listening.ListeningError("no")
 
-    monkeypatch.setattr(listening, "listen_on_loopback_only", refuse)
+    monkeypatch.setattr(listening, "restrict", refuse)
     with pytest.raises(listening.ListeningError):
         make_server()
     with pytest.raises(OSError):
