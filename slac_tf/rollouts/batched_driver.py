@@ -1,7 +1,9 @@
 """One policy that acts in several environments: one call of it for a step of all."""
 
 import collections
-from typing import Any, Callable, Deque, Optional, Sequence, Tuple
+import concurrent.futures
+import functools
+from typing import Any, Callable, Deque, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +16,7 @@ _Observer = Callable[[trajectory_lib.Trajectory], None]
 
 
 class BatchedDriver:
-    """Steps all environments at once, and shows their steps one by one, each to observers of its environment.
+    """Steps all environments at once, each in a thread, and shows their steps one by one to its own observers.
 
     So whoever calls `run` goes through agent steps as with one environment; all of a batch have the same policy. An
     episode that has ended is followed by a reset, which is observed as well, while the others go on.
@@ -37,6 +39,8 @@ class BatchedDriver:
             observers: Of each environment, called in their order with each of its steps, without batch dimension.
         """
         self._environments = environments
+        # One thread each, for an environment's GL context stays in the thread that made it current.
+        self._threads = [concurrent.futures.ThreadPoolExecutor(1, "environment") for _ in environments]
         self._observers = observers
         self._policy: Any = None
         self._policy_state: Any = ()
@@ -75,13 +79,15 @@ class BatchedDriver:
 
     def _step_all(self) -> None:
         if self._time_steps is None:
-            self._time_steps = [environment.reset() for environment in self._environments]
+            self._time_steps = self._all([environment.reset for environment in self._environments])
             self._policy_state = self._policy.get_initial_state(len(self._environments))
         batch = tf.nest.map_structure(lambda *values: np.stack(values), *self._time_steps)
         action_step = self._policy.action(batch, self._policy_state)
         actions = np.asarray(action_step.action)
         before = self._time_steps
-        self._time_steps = [environment.step(action) for environment, action in zip(self._environments, actions)]
+        self._time_steps = self._all(
+            [functools.partial(environment.step, action) for environment, action in zip(self._environments, actions)]
+        )
         self._policy_state = action_step.state
         for time_step, action, after, observers in zip(before, actions, self._time_steps, self._observers):
             step = trajectory_lib.Trajectory(
@@ -95,7 +101,16 @@ class BatchedDriver:
             )
             self._made.append((step, observers))
 
+    def _all(self, calls: Sequence[Callable[[], Any]]) -> List[Any]:
+        """Makes a call in each environment's thread, and waits for all."""
+        made = [thread.submit(call) for thread, call in zip(self._threads, calls)]
+        concurrent.futures.wait(made)
+        return [call.result() for call in made]
+
     def close(self) -> None:
         """Closes the environments."""
-        for environment in self._environments:
-            environment.close()
+        try:
+            self._all([environment.close for environment in self._environments])
+        finally:
+            for thread in self._threads:
+                thread.shutdown()

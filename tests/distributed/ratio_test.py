@@ -68,7 +68,7 @@ def test_goes_on_with_a_run_of_train_eval_but_not_the_other_way_round(tmp_path):
     assert f"{root} holds a run of bin/launch" in log.splitlines()[-1]
 
 
-def rate(tmp_path, collectors, lead):
+def rate(tmp_path, collectors, lead, *more):
     """Agent steps a second, as the observer counts them, with an environment that takes 50 ms a step."""
     bindings = (
         "load_numbered_point.sleep_seconds = 0.05",
@@ -76,8 +76,8 @@ def rate(tmp_path, collectors, lead):
         "Schedule.num_env_steps = 1000000",
         f"Distributed.max_lead_agent_steps = {lead}",
     )
-    root = tmp_path / f"{collectors}-{lead}" / "run"
-    with launched.Launch(root, collectors, bindings, "--noevaluator") as launch:
+    root = tmp_path / "-".join([str(collectors), str(lead), *more]) / "run"
+    with launched.Launch(root, collectors, bindings, "--noevaluator", *more) as launch:
 
         def trains():
             lines = launched.seen(root)
@@ -92,11 +92,15 @@ def rate(tmp_path, collectors, lead):
 
 
 @pytest.mark.expensive
-def test_throughput_grows_with_collectors(tmp_path):
-    one, two = rate(tmp_path, 1, 200), rate(tmp_path, 2, 200)
-    print(f"{one:.1f} agent steps/s with one collector, {two:.1f} with two")
+def test_throughput_grows_with_collectors_and_environments(tmp_path):
+    one, two, four = (rate(tmp_path, collectors, 200) for collectors in (1, 2, 4))
+    print(f"{one:.1f} agent steps/s with one collector, {two:.1f} with two, {four:.1f} with four")
     assert one >= 14
     assert two >= 1.8 * one
+    assert four >= 3.2 * one
+    several = rate(tmp_path, 1, 200, "--environments=8")
+    print(f"{several:.1f} with eight environments in one")
+    assert several >= 6 * one
 
 
 @pytest.mark.expensive

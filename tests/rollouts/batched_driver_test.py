@@ -1,3 +1,5 @@
+import threading
+
 import fakes
 import numpy as np
 import pytest
@@ -86,3 +88,24 @@ def test_as_each_environment_alone(policy):
 def test_states_of_the_policy_that_are_mixed_up_are_noticed(policy):
     steps = run_batched(policy, mix_up=True)[1]
     assert largest_difference(steps, run_alone(policy, LENGTHS[1], NUM_STEPS)) > 1e-5
+
+
+class Meeting(fakes.CountingEnvironment):
+    """A step ends once every environment is in one."""
+
+    def __init__(self, barrier):
+        super().__init__()
+        self._barrier = barrier
+
+    def _step(self, action):
+        self._barrier.wait(timeout=5)
+        return super()._step(action)
+
+
+def test_environments_step_side_by_side(policy):
+    barrier = threading.Barrier(3)
+    driver = batched_driver.BatchedDriver([Meeting(barrier) for _ in range(3)], [[]] * 3)
+    driver.begin(py_tf_eager_policy.PyTFEagerPolicy(policy, use_tf_function=True, batch_time_steps=False))
+    for _ in range(7):  # one step after another would break the barrier
+        driver.run()
+    driver.close()
