@@ -1,4 +1,8 @@
 import itertools
+import os
+import pathlib
+import subprocess
+import sys
 
 import fakes
 import numpy as np
@@ -8,6 +12,7 @@ from fakes import FIRST, LAST
 
 from slac_tf.replay import errors, reader, server, writer
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SEQUENCE_LENGTH = windows.SEQUENCE_LENGTH
 
 
@@ -141,12 +146,36 @@ def test_a_trained_step_without_a_transition_is_refused(written, trained_step):
         written(trained_step=trained_step)
 
 
-def test_a_server_that_is_gone_is_said_in_time(make_server, make_writer, monkeypatch):
-    monkeypatch.setattr(writer, "_TIMEOUT_MS", 1000)
-    made = make_server()
-    sink = make_writer(made)
-    windows.collect(sink, 5)
-    made.stop()
+# In a process of its own: Reverb spoils the heap where a server stops in the process of a writer that is still there.
+SERVER = """
+import pathlib, sys, time
+import windows
+from slac_tf.replay import server
+made = server.ReplayServer(
+    windows.data_spec(), sequence_length=windows.SEQUENCE_LENGTH, capacity=9, directory=pathlib.Path(sys.argv[1])
+)
+print(made.address, flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_server_that_is_gone_is_said_in_time(tmp_path):
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    served = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(tmp_path / "server")],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = served.stdout.readline().strip()
+        sink = writer.WindowWriter(
+            address, windows.data_spec(), sequence_length=windows.SEQUENCE_LENGTH, timeout_ms=1000
+        )
+        windows.collect(sink, 5)
+    finally:
+        served.kill()
+        served.communicate()
     with pytest.raises(errors.ReplayError, match="replay server took no data for 1 s"):
         for _ in itertools.repeat(None, 10):
             windows.collect(sink, 5)
