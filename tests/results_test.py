@@ -112,3 +112,23 @@ def test_the_table_of_wall_clock_says_what_was_measured(folder):
         for name in ("Policy", "GreedyPolicy")
     )
     assert line.endswith(f"| {float(last['wall_seconds']):.0f} s | {stochastic} | {greedy} |")
+
+
+ROW = re.compile(r"^\| `(\w+)` \| ([\d,]+) \| (stochastic|greedy) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+COLUMNS = {"stochastic": "AverageReturnEvalPolicy", "greedy": "AverageReturnEvalGreedyPolicy"}
+
+
+@pytest.mark.parametrize("folder", ["dvrl", "planet"])
+def test_rows_of_run_directories_say_what_was_measured(folder):
+    directory = ROOT / "results" / folder
+    rows = ROW.findall((directory / "README.md").read_text())
+    assert {run for run, *_ in rows} == {path.parent.parent.name for path in directory.glob("*/seed*/eval.csv")}
+    for run, env_steps, policy, returns, mean in rows:
+        values = []
+        for path in sorted((directory / run).glob("seed*/eval.csv")):
+            with path.open(newline="") as file:
+                evaluations = {row["OriginalEnvironmentSteps"]: row for row in csv.DictReader(file)}
+            if evaluation := evaluations.get(env_steps.replace(",", "")):
+                values.append(float(evaluation[COLUMNS[policy]]))
+        assert returns == ", ".join(f"{value:.0f}" for value in values)
+        assert mean == ("–" if len(values) == 1 else f"{statistics.mean(values):.0f} ± {statistics.stdev(values):.0f}")
