@@ -15,6 +15,7 @@ from typing import IO, Dict, List, NamedTuple, Sequence
 
 DONE = "DONE"
 _PROGRESS = re.compile(r"\b(?:random|pretrain|train) \d+/\d+ .*")  # as runs/progress.py writes it
+_LEFT = re.compile(r"train .* eta (\d+)s")
 
 
 class Job(NamedTuple):
@@ -126,7 +127,7 @@ class _Pool:
     """Processes, and the shares of cores that are free."""
 
     def __init__(self, all_jobs: Sequence[Job], cores: Sequence[List[int]]):
-        self._total = len(all_jobs)
+        self._total = self._waiting = len(all_jobs)
         self._free = list(cores)
         self._parallel = len(cores)
         self._running: Dict[str, _Running] = {}
@@ -154,7 +155,9 @@ class _Pool:
         done = job.root_dir / DONE
         arguments = "\n".join(job.arguments) + "\n"
         if done.exists() and done.read_text() == arguments:
-            self._done += 1
+            with self._lock:
+                self._waiting -= 1
+                self._done += 1
             return 0
         job.root_dir.parent.mkdir(parents=True, exist_ok=True)
         log = job.root_dir.with_name(job.root_dir.name + ".log")
@@ -166,17 +169,19 @@ class _Pool:
             if self._stopped.is_set():  # the signal came between start and registration
                 running.process.send_signal(signal.SIGTERM)
             code = running.process.wait()
+        if code == 0:
+            done.write_text(arguments)
         with self._lock:
             del self._running[job.name]
             self._free.append(running.cores)
-        if code == 0:
-            done.write_text(arguments)
-            self._done += 1
-            self._seconds.append(time.monotonic() - running.begin)
+            if code == 0:
+                self._done += 1
+                self._seconds.append(time.monotonic() - running.begin)
         print(f"{job.name}: {'done' if code == 0 else f'exit code {code}, see {log}'}", flush=True)
         return code
 
     def _start(self, job: Job, file: IO[str], log: pathlib.Path) -> _Running:
+        self._waiting -= 1
         cores = self._free.pop(0)
         number = str(len(cores))
         print(f"{job.name}: starts on core {', '.join(map(str, cores))}", flush=True)
@@ -195,15 +200,19 @@ class _Pool:
 
     def table(self) -> str:
         """A line for each run that goes on, and one for all."""
+        now = time.monotonic()
         with self._lock:
-            rows = [(name, _last_progress(running.log)) for name, running in self._running.items()]
-        width = max((len(name) for name, _ in rows), default=0)
-        lines = [f"{name:{width}s}  {progress}" for name, progress in rows]
+            rows = [(name, now - running.begin, _last_progress(running.log)) for name, running in self._running.items()]
+            waiting, lengths = self._waiting, list(self._seconds)
+        width = max((len(name) for name, *_ in rows), default=0)
+        lines = [f"{name:{width}s}  {progress}" for name, _, progress in rows]
+        said = [_LEFT.fullmatch(progress) for *_, progress in rows]
+        lengths += [passed + float(each[1]) for (_, passed, _), each in zip(rows, said) if each]
         left = "unknown time"
-        if self._seconds:
-            mean = sum(self._seconds) / len(self._seconds)
-            passed = sum(min(time.monotonic() - running.begin, mean) for running in self._running.values())
-            left = f"{(mean * (self._total - self._done) - passed) / self._parallel / 60:.0f} min"
+        if lengths:
+            longest = max(lengths)  # a run that went on from a checkpoint says little of one that did not
+            seconds = [float(each[1]) if each else max(0.0, longest - row[1]) for row, each in zip(rows, said)]
+            left = f"{(sum(seconds) + longest * waiting) / self._parallel / 60:.0f} min"
         return "\n".join([*lines, f"{self._done} of {self._total} runs done, {left} left"])
 
 

@@ -145,6 +145,7 @@ def test_each_run_has_its_share(tmp_path):
 
 
 def test_progress_of_all_in_one_table(tmp_path, capsys):
-    job_pool.run(make_jobs(tmp_path, [1, 8]), 1, table_seconds=0.5)
+    # One is done in no time, one says what it has left, one waits and is taken for as long as the longest.
+    job_pool.run(make_jobs(tmp_path, [1, 8, 2]), 1, table_seconds=0.5)
     shown = capsys.readouterr().out
-    assert "default seed 8  train 30/500 agent steps (6.0%) | upd 7 | eta 90s\n1 of 2 runs done, 0 min left" in shown
+    assert "default seed 8  train 30/500 agent steps (6.0%) | upd 7 | eta 90s\n1 of 3 runs done, 3 min left" in shown
