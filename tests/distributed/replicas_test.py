@@ -32,7 +32,7 @@ def ratios(*arguments):
 
 def test_gradients_are_those_of_the_whole_batch():
     found = ratios()
-    assert len(found) == 4
+    assert len(found) == 5
     for name, (lowest, highest) in found.items():
         assert lowest == pytest.approx(1, abs=1e-4) and highest == pytest.approx(1, abs=1e-4), name
 

@@ -1,8 +1,9 @@
-"""Trains each agent by `Mirrored` on two devices, and beside it one alike on one; run by replicas_test.py.
+"""Trains each agent, SLAC with PlaNet's model too, by `Mirrored` on two devices, and beside it one alike on one.
 
-An argument leaves the division by the number of devices away, which must be noticed.
+Run by replicas_test.py. An argument leaves the division by the number of devices away, which must be noticed.
 """
 
+import functools
 import sys
 
 import numpy as np
@@ -15,7 +16,7 @@ STRATEGY = replicas.mirrored(2)
 import small_agents  # noqa: E402
 from tensorflow_probability.python.internal import samplers  # noqa: E402
 
-from slac_tf.latent_models import heads  # noqa: E402
+from slac_tf.latent_models import heads, rssm  # noqa: E402
 
 BATCH_SIZE = 32  # 16 + 16
 # No noise: else the devices' would be another than that of one.
@@ -23,9 +24,9 @@ heads._noise = tf.zeros
 samplers.normal = lambda shape, mean=0.0, stddev=1.0, dtype=tf.float32, **_: tf.zeros(shape, dtype) + mean
 
 
-def ratios(kind, wrong):
+def ratios(kind, wrong, **settings):
     """First moments of two devices over those of one, where these are not small."""
-    settings = {"batch_size": BATCH_SIZE}
+    settings["batch_size"] = BATCH_SIZE
     if kind.startswith("slac"):
         settings["model_batch_size"] = 8
     alone = small_agents.build(kind, **settings).agent
@@ -56,6 +57,11 @@ def ratios(kind, wrong):
 
 
 if __name__ == "__main__":
-    for each in small_agents.ONE_OF_EACH if len(sys.argv) == 1 else ("sac state",):
-        found = ratios(each, wrong=len(sys.argv) > 1)
-        print(f"{each}: {len(found)} moments, ratio {found.min():.6f} to {found.max():.6f}")
+    wrong = len(sys.argv) > 1
+    model = functools.partial(rssm.RSSM, base_depth=1, h_size=4, s_size=3, hidden_sizes=(8,), reward_hidden_sizes=(8,))
+    more = {"SLAC with RSSM": ("slac pixels", {"latent_model": model})}
+    for name, (kind, settings) in {**{kind: (kind, {}) for kind in small_agents.ONE_OF_EACH}, **more}.items():
+        if wrong and kind != "sac state":
+            continue
+        found = ratios(kind, wrong, **settings)
+        print(f"{name}: {len(found)} moments, ratio {found.min():.6f} to {found.max():.6f}")
