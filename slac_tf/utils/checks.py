@@ -66,6 +66,7 @@ def checked(function: _Function) -> _Function:
     Returns:
         The function, which raises ValueError where an argument does not fit; the message names function and argument.
     """
+    where = function.__qualname__.rpartition(".__init__")[0] or function.__name__  # a class is called by its own name
     signature = inspect.signature(function)
     annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
 
@@ -73,7 +74,7 @@ def checked(function: _Function) -> _Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        annotated(function.__name__, annotations, bound.arguments)
+        annotated(where.rpartition(".")[2], annotations, bound.arguments)
         return function(*args, **kwargs)
 
     vars(call)["__signature__"] = signature  # which gin reads

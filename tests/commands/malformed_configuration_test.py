@@ -130,6 +130,7 @@ CASES = {
     "fraction_of_frames": line("StackedFrames.length = 1.5", "length: 1.5, expected an integer", agent="mpo"),
     "no_horizon": line("PLAN_HORIZON = 0", "CemSettings.horizon: 0, expected an integer", agent="planet"),
     "one_atom": line("build_d4pg.num_atoms = 1", "build_d4pg.num_atoms: 1, expected at least 2", agent="d4pg"),
+    "no_particles": line("NUM_PARTICLES = 0", "ParticleBelief.num_particles: 0, expected an integer", agent="dvrl"),
     # The environment
     "unknown_domain": line("load_dm_control.domain_name = 'fingr'", "domain_name='fingr'", "mean 'finger'"),
     "unknown_task": line("load_dm_control.task_name = 'spinn'", "task_name='spinn'", "mean 'spin'"),

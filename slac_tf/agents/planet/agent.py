@@ -1,6 +1,6 @@
 """PlaNet (Hafner et al. 2019): trains the model alone; the policies plan with it."""
 
-from typing import Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +63,7 @@ class PlanetAgent(base.Agent):
         self._model = model
         self._optimizer = optimizer
         self._reward_scale = reward_scale
-        self._trained = list(model.trainable_variables)
+        self._frozen: Set[Any] = set()  # a list of variables would become part of checkpoints
         optimizers.create_moments(optimizer, self._trained)
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
         self._compiled_pretrain = common.function(self._pretrain_step)
@@ -74,8 +74,11 @@ class PlanetAgent(base.Agent):
         Args:
             variables: Of the model.
         """
-        frozen = {id(variable) for variable in variables}
-        self._trained = [variable for variable in self._trained if id(variable) not in frozen]
+        self._frozen = {variable.ref() for variable in variables}
+
+    @property
+    def _trained(self) -> List[tf.Variable]:
+        return [v for v in self._model.trainable_variables if v.ref() not in self._frozen]
 
     def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
         """A train step that counts as pretraining.

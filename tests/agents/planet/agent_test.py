@@ -111,6 +111,15 @@ def test_what_is_frozen_stays(eagerly):
     assert small_agents.changed(before, small_agents.values(built.agent)) == {"model"}
 
 
+def test_a_checkpoint_is_the_same_whatever_was_frozen(tmp_path):
+    built, again = (small_agents.build("planet pixels", seed=seed) for seed in range(2))
+    built.reusable.freeze(list(built.reusable.module.trainable_variables)[:3])
+    path = tf.train.Checkpoint(agent=built.agent).write(str(tmp_path / "agent"))
+    tf.train.Checkpoint(agent=again.agent).read(path).assert_consumed()
+    for a, b in zip(built.agent.variables, again.agent.variables):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("length, given", [(3, 3), (8, 5)])
 def test_pictures_from_five_frames_on(monkeypatch, length, given):
     built = small_agents.build("planet pixels")
