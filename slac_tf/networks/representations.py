@@ -220,15 +220,20 @@ class StackedFrames(tf.Module):
 Representation = Union[State, FrameFeatures, StackedFrames]
 
 
-def represent(observation_spec: Mapping[str, tf.TensorSpec], of_pixels: Callable[[], Representation]) -> Representation:
-    """The representation of pixels where they are observed, else of the state.
+def represent(
+    observation_spec: Mapping[str, tf.TensorSpec],
+    of_pixels: Callable[[], Any],
+    of_state: Callable[[tf.TensorSpec], Any] = State,
+) -> Any:
+    """What represents pixels where they are observed, else the state.
 
     Args:
         observation_spec: Of what the environment shows.
-        of_pixels: Makes the representation of pixels.
+        of_pixels: Makes it of pixels.
+        of_state: Makes it of the state's spec.
 
     Returns:
-        The representation.
+        What one of them made.
 
     Raises:
         ValueError: If there are neither frames of 64x64 nor a state.
@@ -243,7 +248,7 @@ def represent(observation_spec: Mapping[str, tf.TensorSpec], of_pixels: Callable
             f"observation holds {sorted(observation_spec)}, expected 'pixels' or 'state': set the environment's "
             "observations = ('pixels',) or ('state',)"
         )
-    return State(observation_spec["state"])
+    return of_state(observation_spec["state"])
 
 
 def at(

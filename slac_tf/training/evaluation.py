@@ -1,5 +1,6 @@
 """What an evaluation leaves behind: returns, films, exported policies."""
 
+import gc
 from typing import Any, Callable, Dict, Mapping, Optional
 
 import numpy as np
@@ -11,7 +12,7 @@ from slac_tf import types
 from slac_tf.environments import faults, task_environment
 from slac_tf.export import saved_model
 from slac_tf.rollouts import episodes
-from slac_tf.runs import films, run_dir, storage
+from slac_tf.runs import films, resources, run_dir, storage
 from slac_tf.training import settings as settings_lib
 from slac_tf.utils import images, masks
 
@@ -161,6 +162,8 @@ class Evaluator:
                 keep=self._settings.keep_exports,
             )
         self._write_films(results[self._filmed].frames, model_film, env_step)
+        gc.collect()  # datasets and graphs refer to themselves; Python would find them much later
+        resources.give_back_freed_memory()
         return results
 
     def _run_episodes(self, name: str, should_stop: Callable[[], bool]) -> episodes.Episodes:

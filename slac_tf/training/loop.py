@@ -1,7 +1,6 @@
 """A run from its first step to its last: Algorithm 1 of the paper, and what surrounds it."""
 
 import contextlib
-import gc
 import math
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from absl import logging
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
 
 from slac_tf.environments import faults
-from slac_tf.runs import failures, progress, resources, signals
+from slac_tf.runs import failures, progress, signals
 from slac_tf.training import experiment as experiment_lib
 
 
@@ -172,8 +171,6 @@ def _evaluate(experiment: experiment_lib.Experiment) -> None:
     returns = experiment.evaluator.evaluate(position, experiment.replay, lambda: bool(experiment.stop))
     if returns is not None:
         counters.last_eval = {"agent_step": counters.agent_step, **returns}
-    gc.collect()  # datasets and graphs refer to themselves; Python would find them much later
-    resources.give_back_freed_memory()
 
 
 def _checkpoint(experiment: experiment_lib.Experiment) -> object:

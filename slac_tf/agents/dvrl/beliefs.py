@@ -1,12 +1,13 @@
 """What DVRL's actor and critic see: the belief of a particle filter, or, to compare with it, one observation alone."""
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Sequence
 
 import gin
 import tensorflow as tf
 
 from slac_tf.agents.dvrl import networks
 from slac_tf.losses import particle_filter
+from slac_tf.networks import representations
 from slac_tf.utils import checks
 
 
@@ -50,7 +51,7 @@ class ParticleBelief(tf.Module):
             ValueError: If the observation holds neither, or a setting is of another type or out of range.
         """
         super().__init__(name="particle_belief")
-        self._observer = networks.make_observer(observation_spec, base_depth, state_hidden_sizes)
+        self._observer = _make_observer(observation_spec, base_depth, state_hidden_sizes)
         self._action = networks.dense(action_features)
         self._latent = networks.dense(memory_size)
         self._proposal = networks.GaussianHead((memory_size,), latent_size, "proposal")
@@ -175,7 +176,7 @@ class ObservationBelief(tf.Module):
             ValueError: If the observation holds neither, or a setting is of another type or out of range.
         """
         super().__init__(name="observation_belief")
-        self._observer = networks.make_observer(observation_spec, base_depth, state_hidden_sizes)
+        self._observer = _make_observer(observation_spec, base_depth, state_hidden_sizes)
         self._layer = networks.dense(size)
         self.size = size
         self.state_spec = {"vector": tf.TensorSpec([size], tf.float32)}
@@ -209,6 +210,16 @@ class ObservationBelief(tf.Module):
 def _rows(particles: tf.Tensor) -> tf.Tensor:
     """`[N, K, I]` to `[N K, I]`."""
     return tf.reshape(particles, [-1, particles.shape[-1]])
+
+
+def _make_observer(
+    observation_spec: Mapping[str, tf.TensorSpec], base_depth: int, state_hidden_sizes: Sequence[int]
+) -> Any:
+    return representations.represent(
+        observation_spec,
+        lambda: networks.PixelObserver(base_depth),
+        lambda spec: networks.StateObserver(spec.shape.num_elements(), state_hidden_sizes),
+    )
 
 
 def _build(belief: Any, observation_spec: Mapping[str, tf.TensorSpec], action_size: int) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
@@ -139,35 +139,6 @@ class PixelObserver(tf.Module):
         means = tf.reshape(images.to_float(frames), [-1, 1, conv.IMAGE_SIZE**2 * 3])
         # x log σ(l) + (1 - x) log (1 - σ(l)) = x l - log(1 + exp l)
         return tf.reduce_sum(means * logits - tf.nn.softplus(logits), axis=-1)
-
-
-def make_observer(
-    observation_spec: Mapping[str, tf.TensorSpec], base_depth: int, state_hidden_sizes: Sequence[int]
-) -> Any:
-    """Of pixels where they are observed, else of the state.
-
-    Args:
-        observation_spec: Of what the environment shows.
-        base_depth: Of convolutions.
-        state_hidden_sizes: Of layers on the state.
-
-    Returns:
-        The observer.
-
-    Raises:
-        ValueError: If there are neither frames of 64x64 nor a state.
-    """
-    if "pixels" in observation_spec:
-        frame = observation_spec["pixels"].shape.as_list()
-        if frame != [conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]:
-            raise ValueError(f"frames of shape {frame}, expected [64, 64, 3]: set the environment's image_size = 64")
-        return PixelObserver(base_depth)
-    if "state" not in observation_spec:
-        raise ValueError(
-            f"observation holds {sorted(observation_spec)}, expected 'pixels' or 'state': set the environment's "
-            "observations = ('pixels',) or ('state',)"
-        )
-    return StateObserver(observation_spec["state"].shape.num_elements(), state_hidden_sizes)
 
 
 class GaussianActor(tf.Module):
