@@ -9,34 +9,31 @@ Server and learner have checkpoints of their own, and either may come back with 
 steps goes on from where the learner is, and the server's is only ever raised: no one waits for ever.
 """
 
-import dataclasses
+from typing import NamedTuple
 
 
-@dataclasses.dataclass
-class Ledger:
+class Ledger(NamedTuple):
     """What the learner knows of the server's counts; part of its checkpoint.
 
     Attributes:
         inserted: The server's count when it was last seen.
-        offset: Agent steps of the run that are not in it: of a server that came back with fewer.
+        offset: Agent steps of the run that are not in it: of a server that came back with fewer. They were made and
+            stay counted, part of them without their windows.
     """
 
     inserted: int = 0
     offset: int = 0
 
-    def see(self, inserted: int) -> int:
-        """Takes note of the server's count.
+    def seen(self, inserted: int) -> "Ledger":
+        """The ledger once the server's count is seen again.
 
         Args:
             inserted: The count now.
 
         Returns:
-            Agent steps that the server has lost: they were made and stay counted, part of them without their windows.
+            One with as many steps made, or more.
         """
-        lost = max(0, self.inserted - inserted)
-        self.offset += lost
-        self.inserted = inserted
-        return lost
+        return Ledger(inserted, self.offset + max(0, self.inserted - inserted))
 
     @property
     def made(self) -> int:

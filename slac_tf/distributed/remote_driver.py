@@ -1,7 +1,6 @@
 """What stands in for the driver where collectors are other processes."""
 
 import collections
-import dataclasses
 import math
 import time
 from typing import Any, Callable, Deque, Dict, List, Optional
@@ -62,7 +61,7 @@ class RemoteDriver:
         self._replay = replay
         self._connection = connection
         self._schedule = settings.schedule
-        self._least_windows = min(settings.schedule.initial_collect_agent_steps, settings.replay.capacity) // 2
+        self._random_steps = min(settings.schedule.initial_collect_agent_steps, settings.replay.capacity)
         self._phase = protocol.Phase.HOLD
         self._ledger: Optional[pacing.Ledger] = None
         self._may_lack_windows = False
@@ -76,7 +75,7 @@ class RemoteDriver:
         self._reports: Deque[protocol.Report] = collections.deque()
         self._staleness: Deque[float] = collections.deque()
         self._reported = time.monotonic()
-        replay.before_batch = self._between_steps
+        replay.before_batch = self._before_batch
         connection.does(self._take_steps)
         connection.does(self._take_reports)
         connection.does(self._publish)
@@ -89,16 +88,6 @@ class RemoteDriver:
         Args:
             policy: A `RandomPyPolicy`, or another.
         """
-        if self._ledger is None:
-            counters = self._keeper.counters
-            inserted = self._inserted()
-            self._may_lack_windows = counters.agent_step > 0
-            self._ledger = (
-                pacing.Ledger(**counters.ledger)
-                if counters.ledger or not counters.agent_step
-                else pacing.Ledger(inserted, counters.agent_step - inserted)  # of bin/train_eval's checkpoint
-            )
-            self._completed = counters.agent_step - counters.has_updates
         at_random = isinstance(policy, random_py_policy.RandomPyPolicy)
         self._phase = protocol.Phase.RANDOM if at_random else protocol.Phase.TRAIN
         self._between_steps()
@@ -106,9 +95,11 @@ class RemoteDriver:
     def run(self) -> None:
         """Goes through the next agent step; waits for it where collectors have not made it."""
         self._next_step()
-        if self._may_lack_windows and self._phase is protocol.Phase.TRAIN:
-            self._may_lack_windows = False
-            self._refill()
+        counters = self._keeper.counters
+        if self._phase is protocol.Phase.RANDOM and self._schedule.random_data_is_complete(
+            counters.agent_step, counters.episodes
+        ):
+            self._phase = protocol.Phase.HOLD
 
     def start(self) -> None:
         """Collectors go on by themselves."""
@@ -126,44 +117,48 @@ class RemoteDriver:
         counters.agent_step += 1
         if self._finished:
             counters.finish_episode(self._finished.popleft())
-        if self._phase is protocol.Phase.RANDOM and self._schedule.random_data_is_complete(
-            counters.agent_step, counters.episodes
-        ):
-            self._phase = protocol.Phase.HOLD
-        self._between_steps()
-
-    def _inserted(self) -> int:
-        return self._connection.table(tables.STEPS).rate_limiter_info.insert_stats.completed
+        self._note()  # which takes no signal: the train steps of this step are not owed yet
 
     def _is_there(self) -> bool:
-        assert self._ledger is not None  # since `begin`
-        lost = self._ledger.see(self._inserted())
-        if lost:
-            self._may_lack_windows = True
-            logging.warning(
-                "the replay server came back from its checkpoint, without the windows of %d agent steps; they stay "
-                "counted",
-                lost,
-            )
+        assert self._ledger is not None  # since the first `_note`
         return self._ledger.made > self._keeper.counters.agent_step
+
+    def _before_batch(self) -> None:
+        self._between_steps()
+        if self._may_lack_windows and self._phase is not protocol.Phase.RANDOM:
+            self._may_lack_windows = False
+            self._refill()
 
     def _refill(self) -> None:
         """Goes through agent steps that owe no train step, where replay has lost most of its windows."""
         first = self._keeper.counters.agent_step
-        while self._replay.size < self._least_windows and self._keeper.counters.agent_step < self.total_agent_steps - 1:
+        least, phase = min(self._random_steps, first) // 2, self._phase
+        while self._replay.size < least and self._keeper.counters.agent_step < self.total_agent_steps - 1:
             if self._keeper.counters.agent_step == first:
                 logging.warning(
-                    "replay holds %d sequences: collecting until it has %d, without training",
-                    *(self._replay.size, self._least_windows),
+                    "replay holds %d sequences: collecting until it has %d, without training", self._replay.size, least
                 )
+            self._phase = protocol.Phase.TRAIN if self._keeper.train_step else protocol.Phase.RANDOM
             self._next_step()
+        self._phase = phase
 
     def _between_steps(self) -> None:
-        """Notes where the run is, and copies the policy where it is time to: no train step changes it now."""
         self._connection.check()
+        self._note()
+
+    def _note(self) -> None:
+        """Notes where the run is, and copies the policy where it is time to: no train step changes it now."""
         counters = self._keeper.counters
-        if self._ledger is not None:
-            counters.ledger = dataclasses.asdict(self._ledger)
+        if self._ledger is None:
+            inserted = self._connection.table(tables.STEPS).rate_limiter_info.insert_stats.completed
+            self._may_lack_windows = counters.agent_step > 0
+            self._completed = counters.agent_step - counters.has_updates
+            self._ledger = (
+                pacing.Ledger(**counters.ledger)
+                if counters.ledger or not counters.agent_step
+                else pacing.Ledger(inserted, counters.agent_step - inserted)  # of bin/train_eval's checkpoint
+            )
+        counters.ledger = self._ledger._asdict()
         self._train_step, self._agent_step = self._keeper.train_step, counters.agent_step
         now = time.monotonic()
         changed = self._copy is None or self._copied_step != self._train_step
@@ -201,7 +196,17 @@ class RemoteDriver:
         if self._ledger is None:
             return
         limiter = info[tables.STEPS].rate_limiter_info
-        count = self._ledger.to_take(self._completed, limiter.insert_stats.completed, limiter.sample_stats.completed)
+        inserted = limiter.insert_stats.completed
+        lost = self._ledger.inserted - inserted
+        self._ledger = self._ledger.seen(inserted)
+        if lost > 0:
+            self._may_lack_windows = True
+            logging.warning(
+                "the replay server came back from its checkpoint, without the windows of %d agent steps; they stay "
+                "counted",
+                lost,
+            )
+        count = self._ledger.to_take(self._completed, inserted, limiter.sample_stats.completed)
         if count:
             list(client.sample(tables.STEPS, count, emit_timesteps=False))
 

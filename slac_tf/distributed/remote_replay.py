@@ -1,10 +1,9 @@
 """What stands in for `SequenceReplay` where the replay server is another process."""
 
 import collections
+import concurrent.futures
 import contextlib
 import pathlib
-import queue
-import threading
 from typing import Any, Callable, ContextManager, Deque, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
@@ -74,34 +73,31 @@ class RemoteReplay:
         Yields:
             The batches.
         """
-        batches: queue.Queue[reader.Batch] = queue.Queue(1)
-        left = threading.Event()
+        batches = self._reader.batches(batch_size)
+        worker = concurrent.futures.ThreadPoolExecutor(1, "batches")
 
-        def put(batch: reader.Batch) -> None:
-            while not left.is_set():
-                with contextlib.suppress(queue.Full):
-                    return batches.put(batch, timeout=1.0)
-
-        def fetch() -> None:
-            while not left.is_set():
+        def fetch() -> reader.Batch:
+            nonlocal batches
+            while True:
                 with contextlib.suppress(errors.EmptyReplayError):  # of a server that lost everything: it fills again
-                    for batch in self._reader.batches(batch_size):
-                        put(batch)
-                        if left.is_set():
-                            break
+                    return next(batches)
+                batches = self._reader.batches(batch_size)
+
+        fetched = worker.submit(fetch)
 
         def take() -> Optional[reader.Batch]:
-            with contextlib.suppress(queue.Empty):
-                return batches.get(timeout=_POLL_SECONDS)
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                return fetched.result(_POLL_SECONDS)
             return None
 
-        threading.Thread(target=fetch, name="batches", daemon=True).start()
         try:
             while True:
                 self.before_batch()
-                yield self._connection.wait_for(take, "a batch")
+                batch = self._connection.wait_for(take, "a batch")
+                fetched = worker.submit(fetch)
+                yield batch
         finally:
-            left.set()
+            worker.shutdown(wait=False)  # which may wait for a server that is away
 
     def update(self, batch: reader.Batch, extra: Mapping[str, Any]) -> None:
         """See `SequenceReplay.update`; the server gets them a little later."""

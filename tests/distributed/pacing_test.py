@@ -1,6 +1,5 @@
 """The ledger, alone and against random crashes of a server and a learner that are simulated."""
 
-import dataclasses
 import math
 import random
 
@@ -13,10 +12,11 @@ INITIAL, TOTAL, LEAD = 300, 1500, 40
 
 
 def test_a_server_that_comes_back_with_fewer_steps_takes_none_away():
-    ledger = pacing.Ledger()
-    assert (ledger.see(30), ledger.made) == (0, 30)
-    assert (ledger.see(20), ledger.made, ledger.offset) == (10, 30, 10)
-    assert (ledger.see(25), ledger.made) == (0, 35)
+    ledger = pacing.Ledger().seen(30)
+    assert (ledger.made, ledger.offset) == (30, 0)
+    ledger = ledger.seen(20)
+    assert (ledger.made, ledger.offset) == (30, 10)
+    assert ledger.seen(25).made == 35
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def simulate(seed, updates_per_agent_step, take=pacing.Ledger.to_take):
         num_env_steps=TOTAL, initial_collect_agent_steps=INITIAL, updates_per_agent_step=updates_per_agent_step
     )
     server, ledger = Server(), pacing.Ledger()
-    saved_server, saved = (0, 0), (0, 0, 0.0, dataclasses.asdict(ledger))
+    saved_server, saved = (0, 0), (0, 0, 0.0, ledger)
     agent_step = train_step = crashes = idle = 0
     owed = 0.0
     while agent_step < TOTAL or owed >= 1:
         idle += 1
         if generator.random() < 0.7 and server.insert():
             idle = 0
-        ledger.see(server.inserted)
+        ledger = ledger.seen(server.inserted)
         if owed >= 1 and generator.random() < 0.7:
             train_step, owed, idle = train_step + 1, owed - 1, 0
         elif owed < 1 and agent_step < min(TOTAL, ledger.made):
@@ -73,13 +73,12 @@ def simulate(seed, updates_per_agent_step, take=pacing.Ledger.to_take):
             raise AssertionError(f"deadlock: {vars(server)}, {ledger}, agent step {agent_step}, owed {owed}")
         event = generator.random()
         if event < 0.002:
-            saved = (agent_step, train_step, owed, dataclasses.asdict(ledger))
+            saved = (agent_step, train_step, owed, ledger)
         elif event < 0.0025:
             saved_server = (server.inserted, server.taken)
         elif event < 0.0035:  # the learner dies
             crashes += 1
-            agent_step, train_step, owed, state = saved
-            ledger = pacing.Ledger(**state)
+            agent_step, train_step, owed, ledger = saved
         elif event < 0.0045:  # the server dies
             crashes += 1
             server.inserted, server.taken = saved_server
