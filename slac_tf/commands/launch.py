@@ -67,7 +67,10 @@ def main(argv: Sequence[str]) -> int:
     root = role.root_dir()
     address = _ADDRESS.value or f"localhost:{_PORT.value or _free_port()}"
     children = [launcher.Child(name, of, _RESTARTS.value) for name, of in _commands(address).items()]
-    state_file = root / "launch.json" if _ROLES.value == "all" else None
+    state_file = None
+    if _ROLES.value == "all":
+        state_file = root / "launch.json"
+        launcher.wait_until_free([root / "lock", root / "replay" / "lock"], logging.warning)
     logging.info("%s: %s", root, ", ".join(child.name for child in children))
     return launcher.Launcher(children, address, state_file, logging.warning).run()
 

@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     import tensorflow as tf
 
     from slac_tf.config import configuration
-    from slac_tf.replay import errors, listening
+    from slac_tf.replay import errors, listening, memory
     from slac_tf.runs import failures, run_dir, storage
     from slac_tf.training import experiment, loop
 
@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
         config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
         plan = experiment.train_eval(root_dir, _SEED.value, config)
         configuration.check_used(_GIN_BINDINGS.value)
+        memory.check_memory(plan.built.agent.collect_data_spec, plan.capacity)
     except configuration.ConfigurationError as error:
         return command.fail(configuration.one_line(error))
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:

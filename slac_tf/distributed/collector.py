@@ -55,7 +55,10 @@ class Subscriber:
         connection.does(self._pull)
 
     def _pull(self, client: reverb.Client, info: Dict[str, Any]) -> None:
-        for item in protocol.newest(client, info, protocol.PROGRESS):
+        items = protocol.newest(client, info, protocol.PROGRESS)
+        if not items and self.progress is not None:  # the server has started again, perhaps for a run that goes on
+            self.progress = self.progress._replace(phase=int(protocol.Phase.HOLD))
+        for item in items:
             found = protocol.Progress(*(value.item() for value in item))
             # A server that has just come up may still have that of its checkpoint.
             if self.progress is None or found[1:4] >= self.progress[1:4]:
@@ -111,7 +114,6 @@ class Reporter:
         self._collector = collector
         self._subscriber = subscriber
         self._totals = episodes.Totals()
-        self._num_steps = 0
         self._last = time.monotonic()
         self._queue: Deque[protocol.Report] = collections.deque()
         connection.does(self._send)
@@ -119,13 +121,12 @@ class Reporter:
     def observe(self, step: trajectory_lib.Trajectory) -> None:
         """Takes a step, as a driver gives it to its observers."""
         self._totals(step)
-        self._num_steps += not np.asarray(step.is_boundary())
         if self._totals.returns or time.monotonic() - self._last > _SECONDS_BETWEEN_REPORTS:
             value = self._totals.returns.pop() if self._totals.returns else math.nan
             policy_step = float(self._subscriber.position[1]) if self._subscriber.position else math.nan
-            self._queue.append(protocol.Report(self._collector, self._num_steps, policy_step, self.waited, value))
+            self._queue.append(protocol.Report(self._collector, policy_step, self.waited, value))
             self._totals.lengths.clear()
-            self._num_steps, self.waited, self._last = 0, 0.0, time.monotonic()
+            self.waited, self._last = 0.0, time.monotonic()
 
     def _send(self, client: reverb.Client, info: Dict[str, Any]) -> None:
         del info

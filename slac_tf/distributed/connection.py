@@ -61,7 +61,7 @@ class Connection:
         self._answers = 0
         # Of the main thread: what it has seen of the answers, and how long there was no other.
         self._seen, self._silent, self._checked = 0, 0.0, time.monotonic()
-        self._waiting_since = self._said = 0.0
+        self._said = 0.0
 
     def start(self, expected: Dict[str, Any], may_change: Collection[str] = ()) -> None:
         """Waits for the server and looks at whose it is.

@@ -4,7 +4,10 @@ All numbers of a run are written by its learner, so they agree with its checkpoi
 """
 
 import collections
+import json
+import math
 import pathlib
+import time
 from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -22,13 +25,15 @@ from slac_tf.runs import run_dir
 from slac_tf.training import evaluation
 from slac_tf.training import settings as settings_lib
 
+_SECONDS_BETWEEN_SENDS = 5.0
 _NO_FRAMES = np.zeros([0], np.uint8)
 
 
 class RemoteEvaluator:
     """Stands in for the learner's evaluator: it has another process evaluate, one evaluation after the other.
 
-    While one is made the newest other one waits; the learner waits for that of the run's end alone.
+    While one is made the newest other one waits; the learner waits for that of the run's end alone. Its checkpoints
+    hold both, with the weights to evaluate: so no checkpoint is without an evaluation that was due before it.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class RemoteEvaluator:
         keeper: keeper_lib.Keeper,
         here: evaluation.Evaluator,
         driver: remote_driver.RemoteDriver,
+        replay: remote_replay.RemoteReplay,
+        restore_from: Optional[pathlib.Path],
     ):
         """Constructor.
 
@@ -47,6 +54,8 @@ class RemoteEvaluator:
             keeper: The run's.
             here: The run's evaluator, which writes the numbers.
             driver: The run's.
+            replay: The run's, in whose part of a checkpoint the evaluations are.
+            restore_from: That part of the checkpoint where the run goes on.
         """
         self._keeper = keeper
         self._here = here
@@ -56,7 +65,12 @@ class RemoteEvaluator:
         self._connection = connection
         # Positions, with weights; the first of them is under way.
         self._pending: Deque[Tuple[Dict[str, Any], List[np.ndarray]]] = collections.deque()
+        for file in [] if restore_from is None else sorted(restore_from.glob("evaluation*.npz")):
+            with np.load(file) as arrays:
+                position, *weights = arrays.values()
+            self._add(json.loads(str(position)), weights)
         self._returns: Deque[List[np.ndarray]] = collections.deque()
+        replay.save_more = self._save
         driver.chores.append(self._write)
         connection.does(self._exchange)
 
@@ -74,13 +88,20 @@ class RemoteEvaluator:
         """
         del replay, should_stop
         if all(position["agent_step"] != other["agent_step"] for other, _ in self._pending):
-            key = np.array([self._driver.generation, position["agent_step"], position["env_step"]])
             if len(self._pending) > 1:
                 dropped, _ = self._pending.pop()
                 logging.warning("no evaluation at env step %d: two are not finished yet", dropped["env_step"])
-            self._pending.append((dict(position), [key, *(variable.numpy() for variable in self._variables)]))
+            self._add(dict(position), [variable.numpy() for variable in self._variables])
         if position["agent_step"] >= self._driver.total_agent_steps:
             self._connection.wait_for(self._all_written, "the evaluator")
+
+    def _add(self, position: Dict[str, Any], weights: List[np.ndarray]) -> None:
+        key = np.array([self._driver.generation, position["agent_step"], position["env_step"]])
+        self._pending.append((position, [key, *weights]))
+
+    def _save(self, directory: pathlib.Path) -> None:
+        for number, (position, item) in enumerate(self._pending):
+            np.savez(directory / f"evaluation{number}.npz", json.dumps(position), *item[1:])
 
     def _all_written(self) -> bool:
         self._write()
@@ -103,6 +124,7 @@ class RemoteEvaluator:
     def _exchange(self, client: reverb.Client, info: Dict[str, Any]) -> None:
         self._returns.extend(protocol.newest(client, info, protocol.RETURNS, info[protocol.RETURNS].current_size))
         if not self._pending:
+            self._driver.evaluation_step = -1
             return
         item = self._pending[0][1]
         step = int(item[0][1])
@@ -123,6 +145,29 @@ class _Films:
         if self._writer is None:  # by now the run has taken its directory
             self._writer = tf.summary.create_file_writer(str(self._directory))
         return self._writer
+
+
+class _Outbox:
+    """Returns for the learner, sent again as long as it asks for them: a server that starts again has lost them."""
+
+    def __init__(self, subscriber: collector.Subscriber):
+        self._subscriber = subscriber
+        self._item: Optional[List[np.ndarray]] = None
+        self._sent = -math.inf
+
+    def put(self, item: List[np.ndarray]) -> None:
+        """Takes what `protocol.RETURNS` holds; the learner asks for no other before it has this."""
+        self._item, self._sent = item, -math.inf
+
+    def send(self, client: reverb.Client, info: Dict[str, Any]) -> None:
+        """To be done with each answer of the server."""
+        item, progress = self._item, self._subscriber.progress
+        if item is None or progress is None or info[protocol.RETURNS].current_size:
+            return
+        is_asked_for = item[0][:2].tolist() == [progress.generation, progress.evaluation_step]
+        if is_asked_for and time.monotonic() - self._sent > _SECONDS_BETWEEN_SENDS:
+            client.insert(item, {protocol.RETURNS: 1.0})
+            self._sent = time.monotonic()
 
 
 def run(
@@ -157,15 +202,8 @@ def run(
     evaluator = evaluation.Evaluator(environment, built, directory, films, settings, seed=seed, config=config)
     replay = remote_replay.RemoteReplay(connection, built)
     subscriber = collector.Subscriber(connection, protocol.EVALUATION, protocol.agent_variables(built))
-    sent: Deque[List[np.ndarray]] = collections.deque()
-
-    def send(client: reverb.Client, info: Dict[str, Any]) -> None:
-        del info
-        while sent:
-            client.insert(sent[0], {protocol.RETURNS: 1.0})
-            sent.popleft()
-
-    connection.does(send)
+    outbox = _Outbox(subscriber)
+    connection.does(outbox.send)
     stop.works()
     while not subscriber.is_done:
         connection.check()
@@ -180,4 +218,4 @@ def run(
                 [results[name].returns for name in built.policies],
                 [results[name].lengths for name in built.policies],
             ]
-            sent.append([np.array(subscriber.position), np.array(values, np.float64)])
+            outbox.put([np.array(subscriber.position), np.array(values, np.float64)])

@@ -4,6 +4,8 @@ Imports no TensorFlow: a process that has it loaded must not make others.
 """
 
 import collections
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -20,6 +22,32 @@ _RESTARTS_SECONDS = 600.0  # within which the restarts of a role are counted
 _END_SECONDS = 30.0
 _PARENT = "SLAC_TF_PARENT"  # as distributed/liveness.py reads it
 USER_MISTAKE = 2
+
+
+def wait_until_free(locks: Sequence[pathlib.Path], say: Callable[[str], None], seconds: float = 60.0) -> None:
+    """Waits for the processes of a launcher that was killed: they end by themselves, but write checkpoints first.
+
+    Args:
+        locks: Files that they hold locked; need not be there.
+        say: Says a line.
+        seconds: To wait at most; whoever finds the file locked then says so.
+    """
+    end, said = time.monotonic() + seconds, False
+    for lock in locks:
+        while time.monotonic() < end and _is_locked(lock):
+            if not said:
+                say(f"{lock.parent} is in use: waiting for the processes of before to end")
+                said = True
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_locked(file: pathlib.Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), file.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 class Child:

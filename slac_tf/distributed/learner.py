@@ -18,7 +18,7 @@ def run(
     plan: experiment.Plan,
     connection: connection_lib.Connection,
     stop: liveness.StopRequest,
-    evaluator: Optional[Callable[[keeper_lib.Keeper, evaluation.Evaluator, remote_driver.RemoteDriver], Any]] = None,
+    evaluator: Optional[Callable[..., Any]] = None,
     strategy: Optional[tf.distribute.Strategy] = None,
 ) -> loop.Result:
     """Trains, with agent steps that collectors make.
@@ -27,7 +27,7 @@ def run(
         plan: The run's.
         connection: To the replay server, not started.
         stop: The connection's.
-        evaluator: Makes what stands in for the run's evaluator; that itself where None.
+        evaluator: Makes what stands in for the run's evaluator, as `evaluator.RemoteEvaluator`; that itself where None.
         strategy: In whose scope the plan was made, where it is one.
 
     Returns:
@@ -43,7 +43,8 @@ def run(
         connection.start(expected, settings_lib.may_change())
     except signals.Stopped:
         return loop.Result(math.nan, math.nan, math.nan, stop.exit_code)
-    replay = remote_replay.RemoteReplay(connection, plan.built, None if plan.found is None else plan.found.replay)
+    restore_from = None if plan.found is None else plan.found.replay
+    replay = remote_replay.RemoteReplay(connection, plan.built, restore_from)
     made: List[remote_driver.RemoteDriver] = []
 
     def driver(keeper: keeper_lib.Keeper) -> remote_driver.RemoteDriver:
@@ -51,7 +52,7 @@ def run(
         return made[0]
 
     def evaluator_of(keeper: keeper_lib.Keeper, here: evaluation.Evaluator) -> Any:
-        return here if evaluator is None else evaluator(keeper, here, made[0])
+        return here if evaluator is None else evaluator(keeper, here, made[0], replay, restore_from)
 
     parts = experiment.Parts(replay, driver, evaluator_of, stop)
     if strategy is not None:

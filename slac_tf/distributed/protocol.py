@@ -4,7 +4,7 @@ import enum
 import hashlib
 import json
 import random
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 import reverb
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from slac_tf import types
 
-VERSION = 1
+VERSION = 2
 POLICY = "policy"
 PROGRESS = "progress"
 REPORTS = "reports"
@@ -63,14 +63,12 @@ class Report(NamedTuple):
 
     Attributes:
         collector: Its number.
-        agent_steps: Made since its last report.
         policy_step: Train step of its policy; NaN where it acts at random.
         waited: Seconds that it waited for the learner since its last report.
         episode_return: Of the episode that ended with this report; NaN where none did.
     """
 
     collector: float
-    agent_steps: float
     policy_step: float
     waited: float
     episode_return: float
@@ -89,42 +87,27 @@ def agent_variables(built: types.BuiltAgent) -> List[tf.Variable]:
     return list(found.values())
 
 
-def tables(built: types.BuiltAgent, num_episodes: int) -> List[reverb.Table]:
-    """Makes the tables besides windows and steps.
+def tables() -> List[reverb.Table]:
+    """Makes the tables besides windows and steps. An item is a list of arrays.
 
-    Args:
-        built: The agent.
-        num_episodes: Episodes of each policy in an evaluation.
+    POLICY and EVALUATION: generation, train step (to evaluate: agent step) and env step, `[3] int64`; then weights.
+    PROGRESS and REPORTS: the fields of `Progress` and `Report`. RUN: the run's record as text, `[N] uint8`.
+    RETURNS: position as in EVALUATION; returns and lengths of the episodes of each policy, `[2, policies, episodes]`.
 
     Returns:
-        The tables.
+        The tables: of REPORTS and RETURNS each item is given once, in order; the others hold the newest alone.
     """
-
-    def newest(name: str, signature: Sequence[tf.TensorSpec]) -> reverb.Table:
-        return _table(name, reverb.selectors.Uniform(), 1, 0, signature)
-
-    def weights(variables: Sequence[tf.Variable]) -> List[tf.TensorSpec]:
-        # Before them: generation, train step (to evaluate: agent step), and env step.
-        return [tf.TensorSpec([3], tf.int64), *(tf.TensorSpec(v.shape, v.dtype) for v in variables)]
-
-    progress = [tf.TensorSpec([], tf.float64 if name == "priority" else tf.int64) for name in Progress._fields]
-    # Position as above; returns and lengths of the episodes of each policy.
-    returns = [tf.TensorSpec([3], tf.int64), tf.TensorSpec([2, len(built.policies), num_episodes], tf.float64)]
-    report = [tf.TensorSpec([], tf.float64)] * len(Report._fields)
+    selectors, any_item = reverb.selectors, reverb.rate_limiters.MinSize(1)
     return [
-        newest(POLICY, weights(policy_variables(built))),
-        newest(PROGRESS, progress),
-        newest(EVALUATION, weights(agent_variables(built))),
-        newest(RUN, [tf.TensorSpec([None], tf.uint8)]),
-        _table(REPORTS, reverb.selectors.Fifo(), _KEPT_REPORTS, 1, report),
-        _table(RETURNS, reverb.selectors.Fifo(), _KEPT_REPORTS, 1, returns),
+        *(
+            reverb.Table(name, selectors.Uniform(), selectors.Fifo(), 1, any_item)
+            for name in (POLICY, PROGRESS, EVALUATION, RUN)
+        ),
+        *(
+            reverb.Table(name, selectors.Fifo(), selectors.Fifo(), _KEPT_REPORTS, any_item, max_times_sampled=1)
+            for name in (REPORTS, RETURNS)
+        ),
     ]
-
-
-def _table(name: str, sampler: Any, size: int, times: int, signature: Sequence[tf.TensorSpec]) -> reverb.Table:
-    return reverb.Table(
-        name, sampler, reverb.selectors.Fifo(), size, reverb.rate_limiters.MinSize(1), times, signature=list(signature)
-    )
 
 
 def run_record(config: str, built: types.BuiltAgent) -> Dict[str, Any]:
@@ -170,12 +153,12 @@ def newest(client: reverb.Client, info: Dict[str, Any], table: str, count: int =
         count: The most to get.
 
     Returns:
-        Arrays of each item, as the table's signature has them.
+        Arrays of each item.
     """
     count = min(count, info[table].current_size)
     if not count:
         return []
-    samples = client.sample(table, count, emit_timesteps=False, unpack_as_table_signature=True)
+    samples = client.sample(table, count, emit_timesteps=False)
     return [[steps[0] for steps in sample.data] for sample in samples]  # each item is a sequence of one step
 
 

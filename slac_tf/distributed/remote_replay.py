@@ -24,6 +24,7 @@ class RemoteReplay:
     Attributes:
         priority: Of new windows.
         before_batch: Called in the caller's thread before each batch.
+        save_more: Called with a checkpoint's directory, for what else is to be in it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class RemoteReplay:
         prioritization = built.prioritization
         self.priority = 1.0
         self.before_batch: Callable[[], None] = lambda: None
+        self.save_more: Callable[[pathlib.Path], None] = lambda directory: None
         self._connection = connection
         self._reader = reader.BatchReader(
             connection.address,
@@ -123,3 +125,4 @@ class RemoteReplay:
         """
         directory.mkdir()
         (directory / _HIGHEST_PRIORITY).write_text(f"{self.priority!r}\n")
+        self.save_more(directory)

@@ -17,7 +17,6 @@ from slac_tf.runs import checkpoints, run_dir
 from slac_tf.training import settings as settings_lib
 
 _POLL_SECONDS = 0.2
-_FRESH_SECONDS = 5.0
 
 
 def check_port(port: int) -> None:
@@ -97,7 +96,7 @@ class ReplayServer:
             port=port,
             more_tables=[
                 tables.steps(settings.distributed.max_lead_agent_steps),
-                *protocol.tables(built, settings.evaluation.num_episodes),
+                *protocol.tables(),
             ],
         )
         self._saved: Dict[str, int] = {}
@@ -136,8 +135,7 @@ class ReplayServer:
             if time.monotonic() - last >= self._interval_seconds:
                 self._save()
                 last = time.monotonic()
-        if time.monotonic() - last > _FRESH_SECONDS:
-            self._save()
+        self._save()
 
     def _save(self) -> None:
         limiter = self._server.client.server_info()[tables.STEPS].rate_limiter_info

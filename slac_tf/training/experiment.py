@@ -58,6 +58,11 @@ class Plan(NamedTuple):
         """The first of those to train in."""
         return self.environments[0]
 
+    @property
+    def capacity(self) -> int:
+        """Windows that replay holds, of an agent that trains on its own newest steps alone: steps."""
+        return self.built.sequence_length + 1 if self.built.on_policy else self.settings.replay.capacity
+
 
 class Parts(NamedTuple):
     """What of a run may be in another process: `distributed.learner` has the stand-ins for it.
@@ -172,7 +177,6 @@ def train_eval(
     environment = load_environment(seed=first)
     built = build_agent_for(environment, build_agent)
     settings_lib.check_fit(settings, built, environment, num_environments)
-    memory.check_memory(built.agent.collect_data_spec, _capacity(built, settings))
     initial = settings.initial_model
     return Plan(
         directory=directory,
@@ -281,11 +285,6 @@ def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
         plan.directory.close()
 
 
-def _capacity(built: types.BuiltAgent, settings: settings_lib.Settings) -> int:
-    """Steps that are held."""
-    return built.sequence_length + 1 if built.on_policy else settings.replay.capacity
-
-
 def _replay(plan: Plan) -> interface.Replay:
     if plan.built.on_policy:
         return rollout_replay.RolloutReplay(
@@ -363,13 +362,12 @@ def _experiment(plan: Plan, parts: Parts) -> Experiment:
 
 
 def _say_what_begins(plan: Plan) -> None:
-    capacity = _capacity(plan.built, plan.settings)
-    replay_bytes = memory.memory_estimate(plan.built.agent.collect_data_spec, capacity)
+    replay_bytes = memory.memory_estimate(plan.built.agent.collect_data_spec, plan.capacity)
     logging.info(
         "%s, seed %d, in %s | action repeat %d | %s | %d devices | replay of %d %s, about %.2f GiB when full, "
         "%.2f GiB in all",
         *(plan.environment.task_name, plan.seed, plan.directory.root, plan.environment.action_repeat),
-        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), capacity),
+        *(type(plan.built.agent).__name__, len(tf.config.list_physical_devices()), plan.capacity),
         *("steps" if plan.built.on_policy else "sequences", replay_bytes / 2**30),
         resources.peak_estimate(plan.built, replay_bytes) / 2**30,
     )

@@ -1,5 +1,6 @@
 """What a launcher does with children that end, with scripts in the place of a run's processes."""
 
+import fcntl
 import json
 import os
 import signal
@@ -66,6 +67,22 @@ def test_pauses_grow():
             time.sleep(0.01)
         pauses.append(round(child._next_start - time.monotonic()))
     assert pauses == [1, 2, 4]
+
+
+def test_it_waits_for_processes_that_still_end(tmp_path):
+    lock, said = tmp_path / "lock", []
+    launcher.wait_until_free([lock, tmp_path / "replay" / "lock"], said.append)
+    assert not said  # no run yet
+    script = "import fcntl, time; file = open('lock', 'w'); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); "
+    with subprocess.Popen([sys.executable, "-c", script + "time.sleep(1)"], cwd=tmp_path, stdout=subprocess.PIPE) as of:
+        of.stdout.readline()
+        launcher.wait_until_free([lock], said.append)
+    assert said == [f"{tmp_path} is in use: waiting for the processes of before to end"]
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        begin = time.monotonic()
+        launcher.wait_until_free([lock], said.append, seconds=0.3)
+        assert 0.3 <= time.monotonic() - begin < 5
 
 
 def test_it_needs_no_tensorflow():
