@@ -97,14 +97,14 @@ def tables() -> List[reverb.Table]:
     Returns:
         The tables: of REPORTS and RETURNS each item is given once, in order; the others hold the newest alone.
     """
-    selectors, any_item = reverb.selectors, reverb.rate_limiters.MinSize(1)
+    selectors, limiters = reverb.selectors, reverb.rate_limiters
     return [
         *(
-            reverb.Table(name, selectors.Uniform(), selectors.Fifo(), 1, any_item)
+            reverb.Table(name, selectors.Uniform(), selectors.Fifo(), 1, limiters.MinSize(1))
             for name in (POLICY, PROGRESS, EVALUATION, RUN)
         ),
         *(
-            reverb.Table(name, selectors.Fifo(), selectors.Fifo(), _KEPT_REPORTS, any_item, max_times_sampled=1)
+            reverb.Table(name, selectors.Fifo(), selectors.Fifo(), _KEPT_REPORTS, limiters.MinSize(1), 1)
             for name in (REPORTS, RETURNS)
         ),
     ]

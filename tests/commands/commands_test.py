@@ -4,9 +4,11 @@ import contextlib
 import math
 import pathlib
 import subprocess
+from unittest import mock
 
 import pytest
 
+from slac_tf.replay import memory
 from slac_tf.runs import failures, run_dir
 from slac_tf.training import experiment, loop
 
@@ -92,6 +94,7 @@ def train(monkeypatch):
             calls.append((root_dir, seed, config))
             if while_built is not None:
                 raise while_built
+            return mock.Mock()
 
         def run(started):
             if isinstance(result, BaseException):
@@ -99,6 +102,7 @@ def train(monkeypatch):
             return result
 
         monkeypatch.setattr(experiment, "train_eval", build)
+        monkeypatch.setattr(memory, "check_memory", lambda data_spec, capacity: 0)
         monkeypatch.setattr(experiment, "started", contextlib.nullcontext)
         monkeypatch.setattr(loop, "run", run)
         return calls

@@ -36,7 +36,7 @@ def connect(server):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"version": 2}, "speaks version 1 of the protocol, expected 2"),
+        ({"version": 3}, "speaks version 2 of the protocol, expected 3"),
         ({"config": "# seed = 0\na.b = 2\n"}, "another configuration: there 'a.b = 1', now 'a.b = 2'"),
         ({"config": "# seed = 7\na.b = 1\n"}, "another configuration: there '# seed = 0', now '# seed = 7'"),
         ({"variables": "y"}, "has other weights"),

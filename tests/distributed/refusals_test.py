@@ -78,7 +78,7 @@ def test_another_configuration(server, tmp_path):
 
 def test_another_version(server, tmp_path):
     command = launched.command("collect", tmp_path, (), f"--replay_address={server[1]}")
-    refused([sys.executable, "-c", OTHER_VERSION, *command[3:]], "speaks version 1 of the protocol, expected 2")
+    refused([sys.executable, "-c", OTHER_VERSION, *command[3:]], "speaks version 2 of the protocol, expected 3")
 
 
 @pytest.fixture
