@@ -1,10 +1,6 @@
 """What holds of all agents."""
 
 import functools
-import os
-import pathlib
-import subprocess
-import sys
 
 import fakes
 import numpy as np
@@ -219,20 +215,6 @@ def test_it_trains_in_a_function(no_noise, kind):
         assert_infos_agree(info, other)
     for a, b in zip(small_agents.all_variables(inside), small_agents.all_variables(alone)):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
-
-
-def test_it_trains_under_a_strategy():
-    """On two devices, which must be made before TensorFlow starts."""
-    script = pathlib.Path(__file__).with_name("two_replicas.py")
-    tests = str(script.parents[1])
-    ended = subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": f"{script.parents[2]}:{tests}", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
 
 
 def test_it_trains_with_tf_agents_learner(tmp_path):

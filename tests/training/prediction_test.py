@@ -22,7 +22,9 @@ def root(tmp_path_factory):
     """The directory of a run with a checkpoint of a tiny, untrained agent."""
     root = tmp_path_factory.mktemp("run")
     directory = run_dir.RunDir(root)
-    config = configuration.load(["gin_configs/finger_spin.gin", "gin_configs/debug.gin"], [])
+    config = configuration.load(
+        ["gin_configs/finger_spin.gin", "gin_configs/debug.gin"], ["EvaluationSettings.max_episode_agent_steps = 40"]
+    )
     environment = configuration.load_text(config)(seed=0)
     specs = [tensor_spec.from_spec(spec) for spec in (environment.time_step_spec(), environment.action_spec())]
     environment.close()
@@ -57,8 +59,8 @@ def test_context_frames_are_those_of_the_posterior_and_later_ones_are_not(root):
 
 
 def test_what_does_not_fit_is_said(root, tmp_path):
-    with pytest.raises(ValueError, match="num_frames: 501, expected at most the episode's 500 agent steps"):
-        predict(root, num_frames=501, num_sequences=1)
+    with pytest.raises(ValueError, match="num_frames: 41, expected at most the episode's 40 agent steps"):
+        predict(root, num_frames=41, num_sequences=1)
     with pytest.raises(ValueError, match="context_frames: 6, expected 0 to num_frames 5"):
         predict(root, context_frames=6)
     with pytest.raises(ValueError, match=r"no config\.gin"):
