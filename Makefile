@@ -1,7 +1,7 @@
 # Every target builds .venv from requirements.lock by itself when that is missing or out of date.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: .venv demo test test-expensive lint types layers lock clean
+.PHONY: .venv demo test test-expensive test-long lint types layers lock clean
 
 # dm-reverb 0.14 has wheels for 3.9 to 3.11. On 3.11 TensorFlow 2.15 loses memory (docs/reliability.md).
 PYTHON ?= $(shell for p in python3.10 python3.11 python3.9 python3; do \
@@ -14,7 +14,10 @@ test: .venv
 	.venv/bin/python -m pytest -m "not expensive" --numprocesses=2 --dist=loadfile
 
 test-expensive: .venv
-	.venv/bin/python -m pytest -m expensive --numprocesses=2 --dist=load
+	.venv/bin/python -m pytest -m "expensive and not long" --numprocesses=2 --dist=load
+
+test-long: .venv
+	.venv/bin/python -m pytest -m long --numprocesses=2 --dist=load
 
 lint: .venv
 	.venv/bin/ruff check .

@@ -6,7 +6,7 @@ import launched
 import pytest
 from processes import lines, rows
 
-pytestmark = pytest.mark.expensive
+pytestmark = [pytest.mark.expensive, pytest.mark.long]
 
 # Random actions get 4 to 7 of 20, the way straight to the target 17 to 18.
 SOLVED = 11.0

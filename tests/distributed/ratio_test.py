@@ -36,12 +36,13 @@ def test_two_collectors(tmp_path):
 
 
 @pytest.mark.expensive
-@pytest.mark.parametrize(("collectors", "updates"), [(1, 3), (3, 0.2)])
+@pytest.mark.parametrize(("collectors", "updates"), [pytest.param(1, 3, marks=pytest.mark.long), (3, 0.2)])
 def test_other_ratios_and_numbers_of_collectors(tmp_path, collectors, updates):
     check(tmp_path, collectors, updates)
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_without_the_brake_collectors_run_away(tmp_path):
     with pytest.raises(AssertionError):
         check(tmp_path, 2, 1, lead=10**6, more=("Distributed.max_lead_agent_steps = 1000000",))
@@ -92,6 +93,7 @@ def rate(tmp_path, collectors, lead, *more):
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_throughput_grows_with_collectors_and_environments(tmp_path):
     one, two, four = (rate(tmp_path, collectors, 200) for collectors in (1, 2, 4))
     print(f"{one:.1f} agent steps/s with one collector, {two:.1f} with two, {four:.1f} with four")
@@ -104,6 +106,7 @@ def test_throughput_grows_with_collectors_and_environments(tmp_path):
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_a_lead_of_one_makes_collectors_wait_for_each_other(tmp_path):
     found = rate(tmp_path, 2, 1)
     print(f"{found:.1f} agent steps/s with two collectors and a lead of 1")

@@ -32,6 +32,7 @@ def held(process):
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_nothing_grows_while_processes_are_restarted(tmp_path):
     root, seed = tmp_path / "run", random.randrange(10**6)
     print(f"random.Random({seed})")

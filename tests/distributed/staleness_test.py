@@ -10,7 +10,7 @@ import point_task
 import pytest
 import reverb
 
-pytestmark = pytest.mark.expensive
+pytestmark = [pytest.mark.expensive, pytest.mark.long]
 
 SECONDS = 25
 LONGEST_INTERVAL = 1.0  # between two times that weights are sent, or received; a twentieth of it on a quiet machine

@@ -68,11 +68,29 @@ def test_killed_then_stopped_then_finished(tmp_path):
 @pytest.mark.parametrize(
     "number, line, longer",
     [
-        pytest.param(signal.SIGINT, RANDOM, ("Schedule.initial_collect_agent_steps = 100000",), id="int-random"),
-        pytest.param(signal.SIGTERM, RANDOM, ("Schedule.initial_collect_agent_steps = 100000",), id="term-random"),
+        pytest.param(
+            signal.SIGINT,
+            RANDOM,
+            ("Schedule.initial_collect_agent_steps = 100000",),
+            id="int-random",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            signal.SIGTERM,
+            RANDOM,
+            ("Schedule.initial_collect_agent_steps = 100000",),
+            id="term-random",
+            marks=pytest.mark.long,
+        ),
         pytest.param(signal.SIGINT, PRETRAIN, ("Schedule.num_pretrain_steps = 100000",), id="int-pretrain"),
         pytest.param(signal.SIGTERM, EVAL, ("EvaluationSettings.num_episodes = 1000",), id="term-evaluation"),
-        pytest.param(signal.SIGINT, EVAL, ("EvaluationSettings.num_episodes = 1000",), id="int-evaluation"),
+        pytest.param(
+            signal.SIGINT,
+            EVAL,
+            ("EvaluationSettings.num_episodes = 1000",),
+            id="int-evaluation",
+            marks=pytest.mark.long,
+        ),
         pytest.param(signal.SIGINT, TRAIN, (), id="int-train"),
     ],
 )
@@ -108,7 +126,8 @@ def test_stopped_before_the_run_begins(tmp_path, number, exit_code):
 
 
 @pytest.mark.expensive
-def test_killed_twenty_times(tmp_path):
+@pytest.mark.parametrize("kills", [8, pytest.param(20, marks=pytest.mark.long)])
+def test_killed_again_and_again(tmp_path, kills):
     """In every phase, inside a checkpoint, inside an export, and at random moments; then it runs to its end."""
     root, place = tmp_path / "run", tmp_path / "run" / "train" / "checkpoints"
     seed = random.randrange(10**6)
@@ -130,7 +149,7 @@ def test_killed_twenty_times(tmp_path):
 
     moments = [log(RANDOM), appears("incomplete-checkpoint-*"), log(PRETRAIN), log(EVAL)]
     moments += [appears("incomplete-env_step_*/*"), log(TRAIN), appears("incomplete-checkpoint-*/replay")]
-    moments += [None] * (20 - len(moments))
+    moments += [None] * (kills - len(moments))
     killed = lost = 0
     for moment in moments:
         before = checkpoints.newest(place) if place.exists() else None

@@ -80,6 +80,8 @@ CASES = {
     ),
 }
 
+NAMES = [pytest.param(name, marks=() if name.startswith("sac") else pytest.mark.long) for name in CASES]
+
 # The losses are the published ones.
 PLANET = (
     "train_eval.load_environment = @load_point",
@@ -128,14 +130,14 @@ def turn_around(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.expensive
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_learns(name, tmp_path):
     # Reverb's sampling has no seed, and one of fifteen runs of D4PG got stuck at a bound: a second one decides.
     assert any(run(name, CASES[name].agent_steps, tmp_path / str(seed), seed) > SOLVED for seed in range(2))
 
 
 @pytest.mark.expensive
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_loss_turned_around_does_not(name, tmp_path, monkeypatch):
     turn_around(name, monkeypatch)
     assert run(name, 1000, tmp_path) < SOLVED
@@ -160,11 +162,13 @@ def run_planet(root: pathlib.Path, seed: int, *bindings: str) -> float:
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_planet_learns(tmp_path, coloured_fields):
     assert any(run_planet(tmp_path / str(seed), seed) > SOLVED for seed in range(2))
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_a_planner_turned_around_does_not(tmp_path, coloured_fields, monkeypatch):
     right = planner_policy.PlannerPolicy.value
     monkeypatch.setattr(planner_policy.PlannerPolicy, "value", lambda *args: -right(*args))

@@ -38,7 +38,11 @@ BINDINGS = (
     "EvaluationSettings.num_episodes = 10",
 )
 INPUTS = ("HistoryInput", "LatentInput")
-COMBINATIONS = list(itertools.product(INPUTS, INPUTS))
+SLAC = ("HistoryInput", "LatentInput")
+COMBINATIONS = [
+    pytest.param(*inputs, marks=() if inputs == SLAC else pytest.mark.long)
+    for inputs in itertools.product(INPUTS, INPUTS)
+]
 
 
 def run(actor_input, critic_input, root, *, agent_steps=1500, seed=0, more=()):
@@ -61,6 +65,7 @@ def test_learns(actor_input, critic_input, tmp_path):
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 @pytest.mark.parametrize("binding", ["build_slac.imagination_steps = 2", "OBSERVATIONS = ('pixels', 'state')"])
 def test_learns_with_synthetic_experience_and_from_image_and_state(binding, tmp_path):
     inputs = ("LatentInput", "LatentInput")
@@ -68,7 +73,7 @@ def test_learns_with_synthetic_experience_and_from_image_and_state(binding, tmp_
 
 
 @pytest.mark.expensive
-@pytest.mark.parametrize("actor_input", INPUTS)
+@pytest.mark.parametrize("actor_input", ["HistoryInput", pytest.param("LatentInput", marks=pytest.mark.long)])
 def test_a_loss_turned_around_does_not(actor_input, tmp_path, monkeypatch):
     right_loss = sac.actor_loss
     monkeypatch.setattr(sac, "actor_loss", lambda qs, log_prob, alpha: right_loss([-q for q in qs], log_prob, alpha))

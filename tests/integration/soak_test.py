@@ -11,6 +11,7 @@ _SECONDS = 300
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 def test_nothing_grows(tmp_path):
     root = tmp_path / "run"
     more = (

@@ -225,7 +225,13 @@ def test_export_of_the_checkpoint_is_the_last_evaluations_policy(finished, tmp_p
 @pytest.mark.expensive
 @pytest.mark.parametrize(
     "task",
-    ["ant", "ball_in_cup_catch", "cheetah_run", "finger_spin", "half_cheetah", "hopper", "walker2d", "walker_walk"],
+    [
+        *("ant", "cheetah_run"),
+        *(
+            pytest.param(task, marks=pytest.mark.long)
+            for task in ("ball_in_cup_catch", "finger_spin", "half_cheetah", "hopper", "walker2d", "walker_walk")
+        ),
+    ],
 )
 def test_every_task_to_its_end(tmp_path, task):
     ended = run("train_eval", f"--gin_file={task}.gin", "--gin_file=debug.gin", "--root_dir=run", cwd=tmp_path)
