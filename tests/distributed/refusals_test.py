@@ -113,7 +113,7 @@ def test_a_wrong_address_is_said(tmp_path):
 
 def test_the_doctor(server):
     assert re.search(
-        r"answers: protocol 1, seed = 0, 0 sequences, 0 agent steps; no l", doctor.check_distributed(server[1])
+        r"answers: protocol 2, seed = 0, 0 sequences, 0 agent steps; no l", doctor.check_distributed(server[1])
     )
     with pytest.raises(doctor.CheckError, match="nothing answered at localhost port 9"):
         doctor.check_distributed("localhost:9")

@@ -13,7 +13,7 @@ from slac_tf.environments import mountain_hike
 from slac_tf.replay import rollout_replay
 from slac_tf.rollouts import rollout_driver
 
-LENGTH = 80  # a window holds the end of one episode of 75 steps and the beginning of the next
+EPISODE_STEPS, LENGTH = 15, 18  # a window holds the end of one episode and the beginning of the next
 Small = functools.partial(
     beliefs.ParticleBelief,
     num_particles=3,
@@ -63,17 +63,19 @@ class Watched:
 @pytest.fixture(scope="module")
 def acted():
     """An agent, the second window that it collected, and log π and V of each of its steps."""
-    built, environment = build()
-    replay = rollout_replay.RolloutReplay(built.agent.collect_data_spec, sequence_length=LENGTH)
-    policy, taken = Watched(built.agent), []
-    driver = rollout_driver.RolloutDriver(environment, observers=[replay.add, taken.append], overlap=False)
-    driver.begin(policy)
-    batches = replay.sample(1)
-    for _ in range(2):
-        begin = len(taken)
-        while not replay.is_full:
-            driver.run()
-        window = next(batches).experience
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mountain_hike, "EPISODE_STEPS", EPISODE_STEPS)
+        built, environment = build()
+        replay = rollout_replay.RolloutReplay(built.agent.collect_data_spec, sequence_length=LENGTH)
+        policy, taken = Watched(built.agent), []
+        driver = rollout_driver.RolloutDriver(environment, observers=[replay.add, taken.append], overlap=False)
+        driver.begin(policy)
+        batches = replay.sample(1)
+        for _ in range(2):
+            begin = len(taken)
+            while not replay.is_full:
+                driver.run()
+            window = next(batches).experience
     steps = slice(begin, begin + LENGTH + 1)
     return built.agent, window, np.array([policy.log_prob[steps], policy.values[steps]])
 
@@ -154,7 +156,7 @@ def groups(agent):
 def gradients(acted):
     """Of each term, by group: whether any number of it is not 0."""
     agent, window, _ = acted
-    window = tf.nest.map_structure(lambda x: x[:, :12], window)
+    window = tf.nest.map_structure(lambda x: x[:, :6], window)
 
     @tf.function
     def compute():
