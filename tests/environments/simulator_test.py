@@ -115,6 +115,7 @@ def test_comes_true(name):
 
 
 @pytest.mark.expensive
+@pytest.mark.long
 @pytest.mark.parametrize("name", ACTION_REPEATS)
 def test_comes_true_from_100_states(name):
     check_exact(name, 100)
