@@ -69,16 +69,19 @@ def test_goes_on_with_a_run_of_train_eval_but_not_the_other_way_round(tmp_path):
     assert f"{root} holds a run of bin/launch" in log.splitlines()[-1]
 
 
-def rate(tmp_path, collectors, lead, *more):
-    """Agent steps a second, as the observer counts them, with an environment that takes 50 ms a step."""
+SLEEPS = "load_numbered_point.sleep_seconds = 0.05"
+
+
+def rate(tmp_path, collectors, lead, *more, binding=SLEEPS, gin_file=launched.GIN_FILE):
+    """Agent steps a second, as the observer counts them, with an environment that takes 50 ms a step, or another."""
     bindings = (
-        "load_numbered_point.sleep_seconds = 0.05",
+        binding,
         "Schedule.updates_per_agent_step = 0.05",
         "Schedule.num_env_steps = 1000000",
         f"Distributed.max_lead_agent_steps = {lead}",
     )
     root = tmp_path / "-".join([str(collectors), str(lead), *more]) / "run"
-    with launched.Launch(root, collectors, bindings, "--noevaluator", *more) as launch:
+    with launched.Launch(root, collectors, bindings, "--noevaluator", *more, gin_file=gin_file) as launch:
 
         def trains():
             lines = launched.seen(root)
@@ -103,6 +106,20 @@ def test_throughput_grows_with_collectors_and_environments(tmp_path):
     several = rate(tmp_path, 1, 200, "--environments=8")
     print(f"{several:.1f} with eight environments in one")
     assert several >= 6 * one
+
+
+@pytest.mark.expensive
+@pytest.mark.long
+def test_rendering_takes_a_process_for_each_core(tmp_path):
+    # Mesa rasterises one frame at a time in a process, whatever its threads.
+    quality = "RENDER_QUALITY = 'default'"
+    one, in_one, in_two = (
+        rate(tmp_path, collectors, 200, *more, binding=quality, gin_file="tests/distributed/rendered.gin")
+        for collectors, more in ((1, ()), (1, ("--environments=8",)), (2, ("--environments=4",)))
+    )
+    print(f"{one:.1f} agent steps/s rendered with one environment, {in_one:.1f} with eight, ", end="")
+    print(f"{in_two:.1f} with four in each of two collectors")
+    assert in_two >= 1.6 * one
 
 
 @pytest.mark.expensive
