@@ -11,6 +11,8 @@ from typing import Any, Dict, List
 
 from absl import app, flags
 
+from slac_tf.commands import command
+
 PARTS = ("train_step", "environment", "replay", "policy", "loop", "planet", "dvrl")
 _ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to measure, separated by commas: {', '.join(PARTS)}.")
 _JSON = flags.DEFINE_string("json", None, "File to write all figures to.")
@@ -31,7 +33,7 @@ _OUT = flags.DEFINE_string("out", None, "Where that part's figures go.")
 
 def _measure(part: str, out: pathlib.Path) -> None:
     """One part, in this process."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    command.configure_process()
     import importlib
 
     figures = importlib.import_module(f"parts.{part}").measure()

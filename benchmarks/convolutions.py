@@ -8,13 +8,14 @@ parts, beside the quartiles of these ratios.
 """
 
 import contextlib
-import os
 import statistics
 import time
 from typing import Any, Dict, List
 from unittest import mock
 
 from absl import app, flags
+
+from slac_tf.commands import command
 
 _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "What convolutions compute in.")
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "Steps of each variant.", lower_bound=3)
@@ -48,7 +49,7 @@ def _variants() -> Dict[str, Dict[str, Any]]:
 
 def main(_: List[str]) -> None:
     """Builds every variant, lets them take turns and prints a line for each."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    command.configure_process()
     import tensorflow as tf
     from parts import paper_scale
 

@@ -3,6 +3,10 @@ import gc
 import gin
 import pytest
 
+from slac_tf.commands import command
+
+command.configure_process()
+
 
 @pytest.fixture(autouse=True)
 def no_gin_bindings_left():
