@@ -8,12 +8,13 @@ episode are scored. Rows are appended; a model and seed that the file already ha
 """
 
 import csv
-import os
 import pathlib
 import time
 from typing import Any, Dict, List
 
 from absl import app, flags
+
+from slac_tf.commands import command
 
 _OUT = flags.DEFINE_string("out", "results/latent_models/elbo.csv", "The table.")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds, separated by commas.")
@@ -116,7 +117,7 @@ def _run(data: Any, task: str, model: str, seed: int, specs: Any) -> Dict[str, A
 
 def main(_: List[str]) -> None:
     """Runs what the table lacks."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    command.configure_process()
     import tensorflow as tf
     from tf_agents.specs import tensor_spec
 

@@ -193,16 +193,17 @@ def test_bin_is_found_through_a_link(tmp_path, name):
     assert "--policy" in ended.stdout if name == "play" else "--root_dir" in ended.stdout
 
 
-@pytest.mark.parametrize(("variable", "expected"), [(None, "True"), ("0", "False")])
+@pytest.mark.parametrize(("variable", "expected"), [(None, ["1", "True"]), ("0", ["0", "False"])])
 def test_processes_compute_with_onednn_unless_it_is_switched_off(tmp_path, monkeypatch, variable, expected):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     if variable is not None:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", variable)
     code = (
-        "from slac_tf.commands import command; command.configure_process(); "
-        "from tensorflow.python.util import _pywrap_util_port; print(_pywrap_util_port.IsMklEnabled())"
+        "import os; from slac_tf.commands import command; command.configure_process(); "
+        "from tensorflow.python.util import _pywrap_util_port; "
+        "print(os.environ['TF_ENABLE_ONEDNN_OPTS'], _pywrap_util_port.IsMklEnabled())"
     )
-    assert start(sys.executable, "-c", code, cwd=tmp_path).stdout.split() == [expected]
+    assert start(sys.executable, "-c", code, cwd=tmp_path).stdout.split() == expected
 
 
 def test_bin_exit_code_and_one_line(tmp_path):

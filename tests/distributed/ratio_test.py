@@ -120,6 +120,7 @@ def test_rendering_takes_a_process_for_each_core(tmp_path):
     print(f"{one:.1f} agent steps/s rendered with one environment, {in_one:.1f} with eight, ", end="")
     print(f"{in_two:.1f} with four in each of two collectors")
     assert in_two >= 1.6 * one
+    assert in_one < 1.6 * one
 
 
 @pytest.mark.expensive
