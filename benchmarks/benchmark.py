@@ -23,6 +23,7 @@ _LIMITS = {
     "train_step.bfloat16.share_of_matmul_rate": "1 is the limit",
     "train_step.bfloat16_to_float32": "0.5 is the limit; 0.63 wanted",
     "dvrl.share_of_matmul_rate": "1 is the limit",
+    "planet.paper.train_step.share_of_matmul_rate": "1 is the limit; 0.6 wanted",
     "environment.fast_to_every_simulator_step_rendered": "5 wanted",
     "environment.default_to_every_simulator_step_rendered": "4 is the limit: one frame of four",
     "loop.fast.overlap.share_of_train_step": "1 is the limit; 0.9 wanted",

@@ -8,7 +8,6 @@ import tensorflow as tf
 from parts import paper_scale
 
 _ROUNDS = 7
-_MATRIX = 4096
 _BACKWARD_AND_FORWARD = 3  # a product has two gradients, each as large as itself
 
 
@@ -33,18 +32,17 @@ def measure() -> Dict[str, Any]:
         after, _ = belief.update(state["belief"], state["action"], feature, first.observation, noise)
         return belief.vector(after), after["log_weights"]
 
-    matrix = tf.random.normal([_MATRIX, _MATRIX])
-    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    product, gflop_of_product = paper_scale.matrix_product()
     times: Dict[str, list] = {"step": [], "product": []}
     for number in range(_ROUNDS + 2):
         step = paper_scale.seconds(lambda: float(built.agent.train(batch).loss), 1, 0)
-        rate = paper_scale.seconds(lambda: float(product()), 1, 0)
+        rate = paper_scale.seconds(product, 1, 0)
         if number >= 2:
             times["step"] += step
             times["product"] += rate
     compiled = tf.function(update)
     seconds = statistics.median(times["step"])
-    matmul_rate = 2 * _MATRIX**3 / statistics.median(times["product"]) / 1e9
+    matmul_rate = gflop_of_product / statistics.median(times["product"])
     gflop = _BACKWARD_AND_FORWARD * steps * _gflop(update)
     return {
         "seconds": seconds,

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Sequence, Tuple
 
 import gin
 import tensorflow as tf
@@ -14,6 +14,7 @@ from slac_tf import types
 from slac_tf.config import configuration
 
 ACTION_SIZE = 6
+_MATRIX = 4096
 
 
 def build(bindings: Sequence[str] = (), files: Sequence[str] = ("gin_configs/cheetah_run.gin",)) -> types.BuiltAgent:
@@ -56,6 +57,13 @@ def train_step_gflop(built: types.BuiltAgent, batch: trajectory.Trajectory) -> f
     """Floating-point operations of a train step."""
     specs = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
     return gflop(lambda experience: built.agent._train_step(experience, None), specs)
+
+
+def matrix_product(dtype: str = "float32") -> Tuple[Callable[[], float], float]:
+    """A call to time beside others, so that a machine's moods meet both, and its floating-point operations / 1e9."""
+    matrix = tf.cast(tf.random.normal([_MATRIX, _MATRIX]), dtype)
+    product = tf.function(lambda: tf.reduce_sum(matrix @ matrix))
+    return lambda: float(product()), 2 * _MATRIX**3 / 1e9
 
 
 def seconds(call: Callable[[], Any], count: int = 7, warm_up: int = 2) -> List[float]:

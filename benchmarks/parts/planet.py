@@ -1,6 +1,7 @@
 """PlaNet: a train step and the plan of an action beside their arithmetic, at the paper's size and the quickstart's."""
 
 import functools
+import statistics
 import time
 from typing import Any, Callable, Dict
 
@@ -17,14 +18,33 @@ _FILES = {
 _COUNTS = {"paper": 3, "small": 11}
 
 
+def _cpu_seconds(call: Callable[[], Any]) -> float:
+    begin = time.process_time()
+    call()
+    return time.process_time() - begin
+
+
 def _figures(call: Callable[[], Any], count: int, gflop: float) -> Dict[str, float]:
-    """Of a call: seconds, seconds of all cores, which a busy machine changes less, and its arithmetic."""
+    """Of a call, in turns with a matrix product: seconds, those of all cores, and what its arithmetic comes to."""
+    product, gflop_of_product = paper_scale.matrix_product()
     for _ in range(2):
         call()
-    begin, times = time.process_time(), paper_scale.seconds(call, count, 0)
-    cpu_seconds = (time.process_time() - begin) / count
-    seconds = sorted(times)[count // 2]
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "gflop": gflop, "gflop_a_cpu_second": gflop / cpu_seconds}
+        product()
+    times, cpu_times, product_times = [], [], []
+    for _ in range(count):
+        begin = time.perf_counter()
+        cpu_times.append(_cpu_seconds(call))
+        times.append(time.perf_counter() - begin)
+        product_times.append(_cpu_seconds(product))
+    cpu_seconds = statistics.mean(cpu_times)
+    rate = gflop / cpu_seconds
+    return {
+        "seconds": statistics.median(times),
+        "cpu_seconds": cpu_seconds,
+        "gflop": gflop,
+        "gflop_a_cpu_second": rate,
+        "share_of_matmul_rate": rate * statistics.mean(product_times) / gflop_of_product,
+    }
 
 
 def _plan(built: Any) -> "tuple[Callable[[], Any], float]":

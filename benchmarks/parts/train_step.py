@@ -11,7 +11,6 @@ from parts import paper_scale
 from slac_tf.agents.slac import agent as slac_agent
 
 _ROUNDS = 11
-_MATRIX = 4096
 
 
 def _parts(built: Any, experience: trajectory.Trajectory) -> Dict[str, float]:
@@ -57,21 +56,19 @@ def measure() -> Dict[str, Any]:
     for dtype in ("float32", "bfloat16"):
         built = paper_scale.build([f"build_convolution_policy.dtype = '{dtype}'"])
         batch = paper_scale.experience(built)
-        matrix = tf.cast(tf.random.normal([_MATRIX, _MATRIX]), dtype)
-        product = tf.function(lambda matrix=matrix: tf.reduce_sum(matrix @ matrix))
-        made[dtype] = (built, batch, product)
+        made[dtype] = (built, batch, *paper_scale.matrix_product(dtype))
     times: Dict[str, Dict[str, list]] = {dtype: {"step": [], "product": []} for dtype in made}
     for number in range(_ROUNDS + 2):
-        for dtype, (built, batch, product) in made.items():
+        for dtype, (built, batch, product, _) in made.items():
             step = paper_scale.seconds(functools.partial(_loss, built, batch), 1, 0)
-            rate = paper_scale.seconds(lambda product=product: float(product()), 1, 0)
+            rate = paper_scale.seconds(product, 1, 0)
             if number >= 2:
                 times[dtype]["step"] += step
                 times[dtype]["product"] += rate
     figures: Dict[str, Any] = {}
-    for dtype, (built, batch, _) in made.items():
+    for dtype, (built, batch, _, gflop_of_product) in made.items():
         seconds = statistics.median(times[dtype]["step"])
-        rate = 2 * _MATRIX**3 / statistics.median(times[dtype]["product"]) / 1e9
+        rate = gflop_of_product / statistics.median(times[dtype]["product"])
         gflop = paper_scale.train_step_gflop(built, batch)
         figures[dtype] = {
             "seconds": seconds,

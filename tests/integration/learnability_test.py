@@ -9,7 +9,7 @@ import point_task  # registers load_point
 import pytest
 
 from slac_tf.config import configuration
-from slac_tf.losses import dpg, mpo, sac
+from slac_tf.losses import a2c, dpg, mpo, sac
 from slac_tf.policies import planner_policy
 
 # Random actions get 4 to 7 of 20, the way straight to the target 17 to 18.
@@ -106,6 +106,23 @@ PLANET = (
     "EvaluationSettings.num_episodes = 10",
 )
 
+DVRL = (
+    "train_eval.load_environment = @load_point",
+    "load_point.observations = %OBSERVATIONS",
+    "BASE_DEPTH = 4",
+    "ROLLOUT_LENGTH = 40",
+    "NUM_PARTICLES = 3",
+    "MEMORY_SIZE = 32",
+    "Z2_SIZE = 8",
+    "ParticleBelief.action_features = 16",
+    "build_dvrl.learning_rate = 1e-3",
+    "build_dvrl.gamma = 0.9",
+    "build_dvrl.evidence_weight = 1e-3",  # at 0.1 the frames' gradient leaves little of the clipped step to the policy
+    "Schedule.num_env_steps = 12000",
+    "EvaluationSettings.interval_env_steps = 1000000",
+    "EvaluationSettings.num_episodes = 10",
+)
+
 
 def run(name: str, agent_steps: int, root: pathlib.Path, seed: int = 0) -> float:
     """Return of the greedy policy after so many agent steps, 500 of them random."""
@@ -173,3 +190,23 @@ def test_a_planner_turned_around_does_not(tmp_path, coloured_fields, monkeypatch
     right = planner_policy.PlannerPolicy.value
     monkeypatch.setattr(planner_policy.PlannerPolicy, "value", lambda *args: -right(*args))
     assert run_planet(tmp_path, 0, "Schedule.num_env_steps = 360") < SOLVED
+
+
+def run_dvrl(root: pathlib.Path, seed: int, *bindings: str) -> float:
+    """Return of the mean action after 300 windows."""
+    config = configuration.load(["gin_configs/slac.gin", "gin_configs/agents/dvrl.gin"], [*DVRL, *bindings])
+    return in_process.run(root, config, seed).greedy_return
+
+
+@pytest.mark.expensive
+@pytest.mark.long
+def test_dvrl_learns(tmp_path, coloured_fields):
+    assert any(run_dvrl(tmp_path / str(seed), seed) > SOLVED for seed in range(2))
+
+
+@pytest.mark.expensive
+@pytest.mark.long
+def test_dvrl_with_its_policy_loss_turned_around_does_not(tmp_path, coloured_fields, monkeypatch):
+    right = a2c.policy_loss
+    monkeypatch.setattr(a2c, "policy_loss", lambda *args: -right(*args))
+    assert run_dvrl(tmp_path, 0, "Schedule.num_env_steps = 4000") < SOLVED
