@@ -145,7 +145,7 @@ def test_observations_that_do_not_fit_are_refused(kind, observation, message):
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        ("slac pixels", {"history_length": 3}, "build_slac.history_length: 3, expected 1 to sequence_length 2"),
+        ("slac pixels", {"history_length": 3}, "build_slac.history_length: 3, expected 1 to sequence_length = 2"),
         ("slac pixels", {"history_length": 0}, "build_slac.history_length: 0, expected an integer of at least 1"),
         ("slac pixels", {"model_batch_size": 5}, "build_slac.model_batch_size: 5, expected 1 to batch_size 4"),
         ("slac pixels", {"model_clip_norm": 0.0}, "build_slac.model_clip_norm: 0.0, expected a number above 0"),

@@ -156,7 +156,7 @@ CASES = {
         "SEQUENCE_LENGTH = 501", "sequence_length: 501", "expected at most 500", "finger_spin", agent="planet"
     ),
     "more_elites": line("PLAN_ELITES = 9", "CemSettings.elites: 9, expected at most candidates 8", agent="planet"),
-    "longer_history": line("build_slac.history_length = 4", "history_length: 4, expected 1 to sequence_length 3"),
+    "longer_history": line("build_slac.history_length = 4", "history_length: 4, expected 1 to sequence_length = 3"),
     "larger_model_batch": line("build_slac.model_batch_size = 9", "model_batch_size: 9, expected 1 to batch_size 4"),
     "little_initial_data": line(
         "Schedule.initial_collect_agent_steps = 3", "initial_collect_agent_steps: 3, expected at least 4"

@@ -1,5 +1,6 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
+import functools
 from typing import Any, Dict, List, Optional, Sequence, Set
 
 import numpy as np
@@ -12,8 +13,8 @@ from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
 from slac_tf.agents import base
+from slac_tf.agents.slac import inputs, resets, synthetic
 from slac_tf.agents.slac import networks as slac_networks
-from slac_tf.agents.slac import resets, synthetic
 from slac_tf.agents.slac import window as window_lib
 from slac_tf.latent_models import pictures
 from slac_tf.losses import elbo, sac
@@ -38,6 +39,7 @@ class SlacAgent(base.Agent):
         policy: tf_policy.TFPolicy,
         collect_policy: tf_policy.TFPolicy,
         sequence_length: int,
+        transitions_per_window: int,
         model_batch_size: int,
         decoder_variance: float,
         gamma: float,
@@ -61,6 +63,7 @@ class SlacAgent(base.Agent):
             policy: The mode of π.
             collect_policy: A sample of π.
             sequence_length: T, the paper's tau.
+            transitions_per_window: N, critics and actor train on the last N transitions of a window.
             model_batch_size: The model loss takes this many, the first, of a batch's sequences.
             decoder_variance: Of each pixel, on the scale of [0, 1].
             gamma: Discount factor of an agent step.
@@ -91,13 +94,14 @@ class SlacAgent(base.Agent):
         self._actor_input = networks.actor_input
         self._critic_input = networks.critic_input
         self._optimizers = slac_optimizers
-        self._last = sequence_length  # index of the window's last step, tau+1 in the paper
+        # Indices of the steps that the trained transitions arrive at; the last one is tau+1 in the paper.
+        self._arrivals = range(sequence_length + 1 - transitions_per_window, sequence_length + 1)
         self._model_batch_size = model_batch_size
         self._decoder_variance = decoder_variance
         self._gamma = gamma
         self._target_update_tau = target_update_tau
         self._target_entropy = target_entropy
-        self._actor_step = sequence_length if actor_loss_on_next_step else sequence_length - 1
+        self._actor_steps = self._arrivals if actor_loss_on_next_step else [step - 1 for step in self._arrivals]
         self._shifts = shifts
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
         self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
@@ -271,7 +275,7 @@ class SlacAgent(base.Agent):
     def critic_loss(
         self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor
     ) -> "tuple[tf.Tensor, Dict[str, tf.Tensor]]":
-        """J_Q(θ), Eq. (10), on the window's last transition. Trains the two critics.
+        """J_Q(θ), Eq. (10), on the window's last transitions. Trains the two critics.
 
         Args:
             window: `[B, T+1, …]`.
@@ -281,20 +285,21 @@ class SlacAgent(base.Agent):
         Returns:
             The loss `[B]` and means to log.
         """
-        last, see = self._last, self._critic_input.at
-        seen = self._actor_input.at(last, window, inferred)
-        next_actions, next_log_prob = self._actor(seen).experimental_sample_and_log_prob()
+        arrivals, departures = self._arrivals, [step - 1 for step in self._arrivals]
+        see = functools.partial(_seen, self._critic_input, window=window, inferred=inferred)
+        next_seen = _seen(self._actor_input, arrivals, window, inferred)
+        next_actions, next_log_prob = self._actor(next_seen).experimental_sample_and_log_prob()
         target = sac.td_target(
-            reward=window.rewards[:, last - 1],
-            discount=window.discounts[:, last - 1],
-            next_qs=[critic(see(last, window, inferred), next_actions) for critic in self._target_critics],
+            reward=_rows(window.rewards, departures),
+            discount=_rows(window.discounts, departures),
+            next_qs=[critic(see(arrivals), next_actions) for critic in self._target_critics],
             next_log_prob=next_log_prob,
             alpha=alpha,
             gamma=self._gamma,
         )
-        qs = [critic(see(last - 1, window, inferred), window.actions[:, last - 1]) for critic in self._critics]
+        qs = [critic(see(departures), _rows(window.actions, departures)) for critic in self._critics]
         extra = {"q_mean": tf.reduce_mean(qs[0]), "q_target_mean": tf.reduce_mean(target)}
-        return sac.critic_loss(qs, target), extra
+        return self._mean(sac.critic_loss(qs, target), window), extra
 
     def actor_loss(
         self, window: window_lib.Window, inferred: window_lib.Inferred, alpha: tf.Tensor
@@ -307,13 +312,24 @@ class SlacAgent(base.Agent):
             alpha: Temperature, scalar.
 
         Returns:
-            The loss `[B]` and log π of the actions `[B]`.
+            The loss `[B]` and the mean of log π of each sequence's actions `[B]`.
         """
-        step = self._actor_step
-        seen = self._actor_input.at(step, window, inferred)
-        actions, log_prob = self._actor(seen).experimental_sample_and_log_prob()
-        qs = [critic(self._critic_input.at(step, window, inferred), actions) for critic in self._critics]
-        return sac.actor_loss(qs, log_prob, alpha), log_prob
+        steps = self._actor_steps
+        actions, log_prob = self._actor(
+            _seen(self._actor_input, steps, window, inferred)
+        ).experimental_sample_and_log_prob()
+        qs = [critic(_seen(self._critic_input, steps, window, inferred), actions) for critic in self._critics]
+        return self._mean(sac.actor_loss(qs, log_prob, alpha), window), self._mean(log_prob, window)
+
+    def _mean(self, rows: tf.Tensor, window: window_lib.Window) -> tf.Tensor:
+        """Means `[B]` over the trained transitions, `[N B]`, without resets, of which the last one never is one."""
+        if len(self._arrivals) == 1:
+            return rows
+        weights = 1.0 - tf.cast(masks.is_first(_rows(window.step_types, self._arrivals)), tf.float32)
+        shape = [len(self._arrivals), -1]
+        return tf.reduce_sum(tf.reshape(weights * rows, shape), axis=0) / tf.reduce_sum(
+            tf.reshape(weights, shape), axis=0
+        )
 
     # Pictures.
 
@@ -328,6 +344,18 @@ class SlacAgent(base.Agent):
             Videos `[B, length, 64, 64, 3] uint8` by name: `truth`, `posterior`, `conditional_prior`, `prior`.
         """
         return pictures.videos(self._model, self._model.encode(experience.observation), experience, context_frames)
+
+
+def _rows(values: tf.Tensor, steps: Sequence[int]) -> tf.Tensor:
+    """Steps of windows below each other, `[B, T+1, …]` to `[N B, …]`."""
+    return tf.concat([values[:, step] for step in steps], axis=0)
+
+
+def _seen(
+    seen_by: inputs.Input, steps: Sequence[int], window: window_lib.Window, inferred: window_lib.Inferred
+) -> tf.Tensor:
+    """What is seen at each of these steps, `[N B, size]`."""
+    return tf.concat([seen_by.at(step, window, inferred) for step in steps], axis=0)
 
 
 def _window(experience: trajectory_lib.Trajectory) -> window_lib.Window:

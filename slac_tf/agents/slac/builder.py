@@ -27,6 +27,7 @@ def build_slac(
     latent_model: checks.Reference[base.LatentModel] = gin.REQUIRED,
     sequence_length: checks.Count = 8,
     history_length: Optional[checks.Count] = None,
+    transitions_per_window: checks.Count = 1,
     batch_size: checks.Count = 256,
     model_batch_size: checks.Count = 32,
     hidden_sizes: checks.Sizes = (256, 256),
@@ -63,6 +64,8 @@ def build_slac(
         sequence_length: T, the paper's tau.
         history_length: Frames of the history that the actor or the critics see; T where None, as in the published
             code. T+1 for the actor, as Eq. (10) and (11) have it, goes with `actor_loss_on_next_step`.
+        transitions_per_window: N; critics and actor train on the last N transitions of each window, the paper's on
+            one. The history must fit before the first of them.
         batch_size: Sequences a train step.
         model_batch_size: The first of them that the model loss takes, and the batch of pretraining.
         hidden_sizes: Hidden layers of critics and actor.
@@ -113,7 +116,7 @@ def build_slac(
         critic_input=critic_input,
     )
 
-    _check_lengths(nets, sequence_length, actor_loss_on_next_step)
+    _check_lengths(nets, sequence_length, transitions_per_window, actor_loss_on_next_step)
 
     def policy(name: str, *, keep_features: bool) -> tf_policy.TFPolicy:
         return nets.actor_input.policy(
@@ -138,6 +141,7 @@ def build_slac(
         policy=policy("greedy", keep_features=False),
         collect_policy=policy("stochastic", keep_features=False),
         sequence_length=sequence_length,
+        transitions_per_window=transitions_per_window,
         model_batch_size=model_batch_size,
         decoder_variance=decoder_variance,
         gamma=gamma,
@@ -177,17 +181,24 @@ def _make_model(
     return latent_model(action_size=action_size, state_size=state.shape.num_elements())
 
 
-def _check_lengths(nets: networks.SlacNetworks, sequence_length: int, actor_loss_on_next_step: bool) -> None:
-    """Holds that a window has the steps that actor and critics look back on; the critics' first one is step tau."""
-    if nets.critic_input.length > sequence_length:
+def _check_lengths(
+    nets: networks.SlacNetworks, sequence_length: int, num_transitions: int, actor_loss_on_next_step: bool
+) -> None:
+    """Holds that a window has the steps that actor and critics look back on from its first trained transition."""
+    if num_transitions > sequence_length:
         raise ValueError(
-            f"build_slac.history_length: {nets.critic_input.length}, expected 1 to sequence_length {sequence_length} "
+            f"build_slac.transitions_per_window: {num_transitions}, expected 1 to sequence_length {sequence_length}"
+        )
+    first = sequence_length + 1 - num_transitions
+    name = "sequence_length" if num_transitions == 1 else "sequence_length + 1 - transitions_per_window"
+    if nets.critic_input.length > first:
+        raise ValueError(
+            f"build_slac.history_length: {nets.critic_input.length}, expected 1 to {name} = {first} "
             "where critics see the history"
         )
-    longest = sequence_length + 1 if actor_loss_on_next_step else sequence_length
-    if nets.actor_input.length > longest:
-        which = "sequence_length + 1 =" if actor_loss_on_next_step else "sequence_length"
-        raise ValueError(f"build_slac.history_length: {nets.actor_input.length}, expected 1 to {which} {longest}")
+    if nets.actor_input.length > first + actor_loss_on_next_step:
+        expected = f"{name} + 1 = {first + 1}" if actor_loss_on_next_step else f"{name} = {first}"
+        raise ValueError(f"build_slac.history_length: {nets.actor_input.length}, expected 1 to {expected}")
 
 
 def _imagination(

@@ -132,6 +132,29 @@ def test_critic_loss_by_hand(no_noise):
     np.testing.assert_allclose(extra["q_target_mean"], np.mean(y), rtol=1e-5)
 
 
+@pytest.mark.parametrize("on_next_step", [False, True])
+def test_several_transitions_are_a_mean_without_resets(no_noise, on_next_step):
+    agent = build(
+        sequence_length=3, history_length=2, transitions_per_window=2, actor_loss_on_next_step=on_next_step
+    ).agent
+    types = np.full((4, 4), MID)
+    types[1, 1:3] = LAST, FIRST  # its last transition but one is a reset
+    window = slac_agent._window(fakes.experience(length=4, step_types=types))
+    inferred, alpha = agent.infer(window), tf.constant(0.5)
+
+    def losses():
+        return np.array([agent.critic_loss(window, inferred, alpha)[0], *agent.actor_loss(window, inferred, alpha)])
+
+    both, each = losses(), []
+    for arrival in (2, 3):
+        agent._arrivals, agent._actor_steps = [arrival], [arrival if on_next_step else arrival - 1]
+        each.append(losses())
+    expected = np.mean(each, axis=0)
+    assert np.all(np.abs(expected[:, 1] - each[1][:, 1]) > 1e-4)  # counting the reset is another loss
+    expected[:, 1] = each[1][:, 1]
+    np.testing.assert_allclose(both, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_target_looks_at_the_next_step_with_its_own_history():
     agent = build().agent
     window = slac_agent._window(fakes.experience())

@@ -22,10 +22,19 @@ def test_history_length(history_length, expected):
     assert agent.collect_policy.policy_state_spec["frames"].shape == (expected, 64, 64, 3)
 
 
+def test_transitions_that_a_window_does_not_have():
+    message = r"^build_slac\.transitions_per_window: 3, expected 1 to sequence_length 2\n"
+    with pytest.raises(ValueError, match=message):
+        fakes.build_agent(transitions_per_window=3)
+    message = r"^build_slac\.history_length: 2, expected 1 to sequence_length \+ 1 - transitions_per_window = 1\n"
+    with pytest.raises(ValueError, match=message):
+        fakes.build_agent(history_length=2, transitions_per_window=2)
+
+
 def test_a_history_of_the_whole_window():
     """Eq. (10) and (11) as written: the actor sees tau + 1 frames at step tau + 1."""
     length = fakes.SEQUENCE_LENGTH + 1
-    with pytest.raises(ValueError, match=r"^build_slac\.history_length: 3, expected 1 to sequence_length 2\n"):
+    with pytest.raises(ValueError, match=r"^build_slac\.history_length: 3, expected 1 to sequence_length = 2\n"):
         fakes.build_agent(history_length=length)
     with pytest.raises(ValueError, match=r"^build_slac\.history_length: 4, expected 1 to sequence_length \+ 1 = 3\n"):
         fakes.build_agent(history_length=length + 1, actor_loss_on_next_step=True)

@@ -101,7 +101,7 @@ def test_the_defaults_are_the_papers():
 def test_critics_see_no_longer_history_than_a_window_has():
     longer = dict(sequence_length=2, history_length=3, actor_loss_on_next_step=True)
     build(HISTORY, LATENT, **longer)
-    message = r"^build_slac\.history_length: 3, expected 1 to sequence_length 2 where critics see the history\n"
+    message = r"^build_slac\.history_length: 3, expected 1 to sequence_length = 2 where critics see the history\n"
     with pytest.raises(ValueError, match=message):
         build(LATENT, HISTORY, **longer)
 
