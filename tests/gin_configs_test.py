@@ -390,10 +390,10 @@ def test_the_schedule_of_planet():
 def test_planets_quickstart_is_small():
     configuration.load([f"{PLANET}.gin"], [])
     built = build(2)
-    assert (built.sequence_length + 1, built.batch_size, built.pretraining.batch_size) == (32, 16, 16)
+    assert (built.sequence_length + 1, built.batch_size, built.pretraining.batch_size) == (16, 8, 8)
     state = {name: tuple(spec.shape) for name, spec in built.policies["greedy"].policy_state_spec.items()}
-    assert state == {"h": (100,), "s": (20,), "action": (2,)}
-    assert cem.CemSettings() == cem.CemSettings(horizon=12, iterations=5, candidates=200, elites=20)
+    assert state == {"h": (100,), "s": (20,), "action": (2,), "plan": (12, 2)}
+    assert cem.CemSettings() == cem.CemSettings(horizon=12, iterations=5, candidates=200, elites=20, warm_start=True)
     bound_now = settings.bound()
-    assert (bound_now.schedule.num_env_steps, bound_now.schedule.updates_per_episode) == (50_000, 100)
+    assert (bound_now.schedule.num_env_steps, bound_now.schedule.updates_per_episode) == (50_000, 400)
     assert bound_now.processor.intra_op_threads == 1
