@@ -1,7 +1,8 @@
 """Each agent learns to drive a point to a target, from pixels; with a loss turned around it does not."""
 
+import functools
 import pathlib
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Sequence, Tuple
 
 import in_process
 import numpy as np
@@ -172,10 +173,14 @@ def coloured_fields(monkeypatch):
     monkeypatch.setattr(point_task.PointEnvironment, "render", render)
 
 
-def run_planet(root: pathlib.Path, seed: int, *bindings: str) -> float:
-    """Return of the planner without noise after 15 random episodes and ten of its own."""
-    config = configuration.load(["gin_configs/slac.gin", "gin_configs/agents/planet.gin"], [*PLANET, *bindings])
+def run_with_model(agent: str, settings: Sequence[str], root: pathlib.Path, seed: int, *bindings: str) -> float:
+    """Return of the policy without noise of its own after a whole run."""
+    config = configuration.load(["gin_configs/slac.gin", f"gin_configs/agents/{agent}.gin"], [*settings, *bindings])
     return in_process.run(root, config, seed).greedy_return
+
+
+run_planet = functools.partial(run_with_model, "planet", PLANET)
+run_dvrl = functools.partial(run_with_model, "dvrl", DVRL)
 
 
 @pytest.mark.expensive
@@ -190,12 +195,6 @@ def test_a_planner_turned_around_does_not(tmp_path, coloured_fields, monkeypatch
     right = planner_policy.PlannerPolicy.value
     monkeypatch.setattr(planner_policy.PlannerPolicy, "value", lambda *args: -right(*args))
     assert run_planet(tmp_path, 0, "Schedule.num_env_steps = 360") < SOLVED
-
-
-def run_dvrl(root: pathlib.Path, seed: int, *bindings: str) -> float:
-    """Return of the mean action after 1,000 windows."""
-    config = configuration.load(["gin_configs/slac.gin", "gin_configs/agents/dvrl.gin"], [*DVRL, *bindings])
-    return in_process.run(root, config, seed).greedy_return
 
 
 @pytest.mark.expensive

@@ -187,7 +187,7 @@ def _check_lengths(
     """Holds that a window has the steps that actor and critics look back on from its first trained transition."""
     if num_transitions > sequence_length:
         raise ValueError(
-            f"build_slac.transitions_per_window: {num_transitions}, expected 1 to sequence_length {sequence_length}"
+            f"build_slac.transitions_per_window: {num_transitions}, expected 1 to sequence_length = {sequence_length}"
         )
     first = sequence_length + 1 - num_transitions
     name = "sequence_length" if num_transitions == 1 else "sequence_length + 1 - transitions_per_window"

@@ -23,7 +23,7 @@ def test_history_length(history_length, expected):
 
 
 def test_transitions_that_a_window_does_not_have():
-    message = r"^build_slac\.transitions_per_window: 3, expected 1 to sequence_length 2\n"
+    message = r"^build_slac\.transitions_per_window: 3, expected 1 to sequence_length = 2\n"
     with pytest.raises(ValueError, match=message):
         fakes.build_agent(transitions_per_window=3)
     message = r"^build_slac\.history_length: 2, expected 1 to sequence_length \+ 1 - transitions_per_window = 1\n"
