@@ -230,6 +230,11 @@ def test_agent_under_debug(name):
     assert built.policies["greedy"].policy_state_spec["actions"].shape == (2, num_actions)
 
 
+def test_debug_follows_the_cpu_profile():
+    configuration.load(["cheetah_run.gin", "cpu.gin", "debug.gin"], [])
+    assert build(6).sequence_length == 3
+
+
 def test_agent_of_the_paper():
     configuration.load(["cheetah_run.gin"], [])
     built = build(6)
@@ -376,6 +381,12 @@ def test_mountain_hike(belief):
     assert built.on_policy
     assert type(built.agent._networks.belief).__name__ == belief
     assert settings.bound().schedule.initial_collect_agent_steps == 60  # debug.gin's
+
+
+@pytest.mark.parametrize("before", [["cheetah_run.gin", "cpu.gin"], ["neurips2020/cheetah_run.gin"]])
+def test_dvrl_begins_without_random_data(before):
+    configuration.load([*before, "agents/dvrl.gin"], [])
+    assert settings.bound().schedule.random_data_is_complete(agent_step=0, episodes=0)
 
 
 def test_the_schedule_of_planet():

@@ -83,6 +83,19 @@ def curve_cells(rows):
     return "| " + " | ".join(f"{value:.1f}" for value in values) + " |"
 
 
+def both_policies(evaluation):
+    return " | ".join(
+        f"{float(evaluation[f'AverageReturnEval{name}']):.1f} ± {float(evaluation[f'StdReturnEval{name}']):.1f}"
+        for name in ("Policy", "GreedyPolicy")
+    )
+
+
+def test_the_table_of_the_quickstart_says_what_was_measured():
+    text = (ROOT / "results" / "quickstart" / "README.md").read_text()
+    for seed in range(3):
+        assert f"| {seed} | {both_policies(quickstart_evaluations(f'seed{seed}')[-1])} |" in text
+
+
 def test_the_table_of_bfloat16_says_what_was_measured():
     text = (ROOT / "results" / "quickstart" / "README.md").read_text()
     ends = []
@@ -90,7 +103,7 @@ def test_the_table_of_bfloat16_says_what_was_measured():
         rows = quickstart_evaluations(f"bfloat16_later/seed{seed}")
         assert f"| seed {seed} {curve_cells(rows)}" in text
         ends.append(float(rows[-1]["AverageReturnEvalPolicy"]))
-    in_float32 = [f"seed{seed}" for seed in range(3)] + ["float32_later/seed0", "float32_alone/seed0"]
+    in_float32 = [f"unclipped/seed{seed}" for seed in range(3)] + ["float32_later/seed0", "float32_alone/seed0"]
     ends_in_float32 = [float(quickstart_evaluations(run)[-1]["AverageReturnEvalPolicy"]) for run in in_float32]
     assert f"The mean is {statistics.mean(ends):.0f}, that of the five runs in float32" in text
     assert f"`float32_alone/`) {statistics.mean(ends_in_float32):.0f}:" in text
@@ -107,11 +120,7 @@ def test_the_table_of_wall_clock_says_what_was_measured(folder):
     text = (ROOT / "results" / "quickstart" / "README.md").read_text()
     last = quickstart_evaluations(f"{folder}/seed0")[-1]
     line = next(line for line in text.splitlines() if line.startswith("|") and f"`{folder}/`" in line)
-    stochastic, greedy = (
-        f"{float(last[f'AverageReturnEval{name}']):.1f} ± {float(last[f'StdReturnEval{name}']):.1f}"
-        for name in ("Policy", "GreedyPolicy")
-    )
-    assert line.endswith(f"| {float(last['wall_seconds']):.0f} s | {stochastic} | {greedy} |")
+    assert line.endswith(f"| {float(last['wall_seconds']):.0f} s | {both_policies(last)} |")
 
 
 ROW = re.compile(r"^\| `(\w+)` \| ([\d,]+) \| (stochastic|greedy) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)

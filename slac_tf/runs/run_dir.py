@@ -73,7 +73,7 @@ class RunDir:
             if _OF_0_1 in before:
                 raise RunDirectoryError(
                     f"{self.root} holds a run of slac_tf 0.1, whose settings have other names and whose checkpoints "
-                    "hold other variables: finish it with that version, or choose another --root_dir"
+                    "hold other variables: finish it with the commit in its versions.txt, or choose another --root_dir"
                 )
             differences = differences_of(before, config, may_change)
             if differences:
