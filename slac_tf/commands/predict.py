@@ -29,6 +29,8 @@ def main(argv: Sequence[str]) -> int:
     if argv[1:]:
         return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
     command.configure_process()
+    from PIL import Image
+
     from slac_tf.config import configuration
     from slac_tf.environments import faults
     from slac_tf.training import prediction
@@ -43,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
             context_frames=_CONTEXT_FRAMES.value,
             seed=_SEED.value,
         )
-        prediction.write_png(pathlib.Path(_OUT.value), picture)
+        out = pathlib.Path(_OUT.value)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(out)
     except faults.FaultyEnvironmentError as fault:
         return command.fail(configuration.one_line(fault), code=1)
     except (ValueError, OSError) as error:

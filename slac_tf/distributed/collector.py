@@ -131,8 +131,10 @@ class Reporter:
     def _send(self, client: reverb.Client, info: Dict[str, Any]) -> None:
         del info
         while self._queue:
-            client.insert([np.float64(value) for value in self._queue[0]], {protocol.REPORTS: 1.0})
-            self._queue.popleft()
+            report = self._queue[0]
+            client.insert([np.float64(value) for value in report], {protocol.REPORTS: 1.0})
+            if self._queue and self._queue[0] is report:  # another thread may have sent it, too, where this one hung
+                self._queue.popleft()
 
 
 class Collector:

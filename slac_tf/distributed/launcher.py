@@ -16,11 +16,13 @@ import threading
 import time
 from typing import IO, Callable, Deque, Optional, Sequence
 
+from slac_tf.distributed import liveness
+from slac_tf.runs import run_dir
+
 _POLL_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 _RESTARTS_SECONDS = 600.0  # within which the restarts of a role are counted
 _END_SECONDS = 30.0
-_PARENT = "SLAC_TF_PARENT"  # as distributed/liveness.py reads it
 USER_MISTAKE = 2
 
 
@@ -90,7 +92,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, _PARENT: str(os.getpid())},
+            env={**os.environ, liveness.PARENT: str(os.getpid())},
             start_new_session=True,  # Ctrl-C is for the launcher, which passes it on
         )
         assert self._process.stdout is not None
@@ -225,6 +227,4 @@ class Launcher:
         }
         state = {"launcher": os.getpid(), "replay_address": self._address, "children": children}
         self._state_file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._state_file.with_name(self._state_file.name + ".tmp")
-        temporary.write_text(json.dumps(state, indent=1) + "\n")
-        temporary.replace(self._state_file)
+        run_dir.write_atomically(self._state_file, json.dumps(state, indent=1) + "\n")

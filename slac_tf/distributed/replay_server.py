@@ -28,7 +28,7 @@ def check_port(port: int) -> None:
     Raises:
         ValueError: If it is in use.
     """
-    with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as probe:
+    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a dead server are no obstacle
         try:
             probe.bind(("", port))

@@ -82,7 +82,7 @@ class Exporter:
         link.replace(directory / "latest")
         if keep is not None:
             others = sorted(path for path in directory.glob(_PREFIX + "*") if path != place)
-            for old in others[: max(0, len(others) - max(0, keep - 1))]:
+            for old in others[: max(0, len(others) - (keep - 1))]:
                 shutil.rmtree(old)
         return place
 

@@ -137,7 +137,7 @@ class LatentModel(tf.Module, abc.ABC):
         states = [self.first_posterior(each_feature[0])]
         for t in range(1, len(each_feature)):
             state = self.posterior_step(states[-1], actions[:, t - 1], each_feature[t])
-            states.append(_where(resets[:, t], afresh[t - 1], state))
+            states.append(masks.where(resets[:, t], afresh[t - 1], state))
         return tf.nest.map_structure(lambda *steps: tf.stack(steps, axis=1), *states)
 
     def _first_posterior_at(self, steps: tf.Tensor, features: tf.Tensor) -> LatentState:
@@ -163,7 +163,7 @@ class LatentModel(tf.Module, abc.ABC):
         Returns:
             The states, `[B, T+1, D]` for each layer, with the posterior's samples.
         """
-        samples = samples_of(posterior)
+        samples = {layer: values["sample"] for layer, values in posterior.items()}
         afresh = self.first_prior(tf.shape(step_types), given=samples)
         later = self.prior_step(
             tf.nest.map_structure(lambda x: x[:, :-1], posterior),
@@ -171,7 +171,7 @@ class LatentModel(tf.Module, abc.ABC):
             given=tf.nest.map_structure(lambda x: x[:, 1:], samples),
         )
         later = tf.nest.map_structure(lambda first, x: tf.concat([first[:, :1], x], axis=1), afresh, later)
-        return _where(begins(step_types), afresh, later)
+        return masks.where(begins(step_types), afresh, later)
 
     def open_loop(self, features: tf.Tensor, actions: tf.Tensor, context_frames: int) -> LatentState:
         """States from the posterior of the first frames, then from the prior alone.
@@ -315,23 +315,7 @@ def begins(step_types: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.ones_like(step_types[:, :1], tf.bool), masks.is_first(step_types)[:, 1:]], axis=1)
 
 
-def samples_of(state: LatentState) -> Samples:
-    """The samples of a state.
-
-    Args:
-        state: `[…, D]` for each layer.
-
-    Returns:
-        `[…, D] float32` for each layer.
-    """
-    return {layer: values["sample"] for layer, values in state.items()}
-
-
 def _unstack(states: LatentState) -> List[LatentState]:
     """`[B, T, D]` for each layer to T times `[B, D]`."""
     steps = zip(*(tf.unstack(x, axis=1) for x in tf.nest.flatten(states)))
     return [tf.nest.pack_sequence_as(states, step) for step in steps]
-
-
-def _where(mask: tf.Tensor, if_true: LatentState, if_false: LatentState) -> LatentState:
-    return tf.nest.map_structure(lambda a, b: masks.where(mask, a, b), if_true, if_false)

@@ -77,13 +77,14 @@ class GaussianHead(tf.Module):
         return layer_state(loc, tf.nn.softplus(scale) + self._min_scale, given)
 
 
-class _FixedScaleHead(tf.Module):
-    """A mean from two leaky ReLU layers and a linear one, and one standard deviation for all dimensions."""
+class UnitScaleHead(tf.Module):
+    """A Gaussian of standard deviation 1; its mean comes from two leaky ReLU layers and a linear one."""
 
-    def __init__(self, scale: float, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
+    _scale = 1.0
+
+    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
         super().__init__(name=name)
         self._mlp = mlp.MLP(input_size, hidden_sizes, output_size, tf.nn.leaky_relu)
-        self._scale = scale
 
     def __call__(self, *inputs: tf.Tensor, given: Optional[tf.Tensor] = None) -> LayerState:
         """The distribution given the concatenation of the inputs.
@@ -97,6 +98,12 @@ class _FixedScaleHead(tf.Module):
         """
         loc = self._mlp(*inputs)
         return layer_state(loc, tf.fill(tf.shape(loc), self._scale), given)
+
+
+class DeterministicHead(UnitScaleHead):
+    """A point mass: a standard deviation of 0, so that the sample is the mean."""
+
+    _scale = 0.0
 
 
 class ArrivalRewardHead(tf.Module):
@@ -121,20 +128,6 @@ class ArrivalRewardHead(tf.Module):
         del latent, action
         loc = self._mlp(next_latent)
         return layer_state(loc, tf.ones_like(loc), given=loc)
-
-
-class UnitScaleHead(_FixedScaleHead):
-    """A Gaussian of standard deviation 1."""
-
-    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
-        super().__init__(1.0, input_size, output_size, hidden_sizes, name)
-
-
-class DeterministicHead(_FixedScaleHead):
-    """A point mass: a standard deviation of 0, so that the sample is the mean."""
-
-    def __init__(self, input_size: int, output_size: int, hidden_sizes: Sequence[int], name: str):
-        super().__init__(0.0, input_size, output_size, hidden_sizes, name)
 
 
 def _noise(shape: tf.Tensor) -> tf.Tensor:

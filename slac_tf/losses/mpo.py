@@ -128,16 +128,3 @@ def trust_region_loss(mean_kl: tf.Tensor, multiplier: tf.Tensor, epsilon: float)
     penalty = tf.reduce_sum(tf.stop_gradient(multiplier) * mean_kl)
     dual = tf.reduce_sum(multiplier * (epsilon - tf.stop_gradient(mean_kl)))
     return penalty, dual
-
-
-def critic_loss(q: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """½ (Q - y)².
-
-    Args:
-        q: `[B] float32`.
-        target: y, `[B] float32`.
-
-    Returns:
-        `[B] float32`.
-    """
-    return 0.5 * tf.math.squared_difference(q, tf.stop_gradient(target))

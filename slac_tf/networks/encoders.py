@@ -66,8 +66,8 @@ def read(encoder: Any, observation: Mapping[str, Any]) -> Any:
 class ConvolutionStack(tf.Module):
     """Layers one after the other; the last map, flattened, is the features."""
 
-    def __init__(self, layers: Sequence[tf.keras.layers.Layer], channels: int, name: str):
-        super().__init__(name=name)
+    def __init__(self, layers: Sequence[tf.keras.layers.Layer], channels: int):
+        super().__init__()
         self._channels = channels
         self._layers = list(layers)
         self._pixels = conv.build_convolution_policy().pixels
@@ -127,7 +127,7 @@ def build_strided_encoder(base_depth: int = 32, channels: int = 3) -> Convolutio
     """
     checks.counts("build_strided_encoder", base_depth=base_depth)
     layers = _convolutions([(4, 2)] * 3, base_depth, "same", tf.nn.relu)
-    return ConvolutionStack(layers, channels, name="strided_encoder")
+    return ConvolutionStack(layers, channels)
 
 
 @gin.configurable
@@ -146,7 +146,7 @@ def build_control_suite_encoder(base_depth: int = 32, channels: int = 3) -> Conv
     """
     checks.counts("build_control_suite_encoder", base_depth=base_depth)
     layers = _convolutions([(3, 2), (3, 1)], base_depth, "valid", tf.nn.elu)
-    return ConvolutionStack(layers, channels, name="control_suite_encoder")
+    return ConvolutionStack(layers, channels)
 
 
 @gin.configurable
@@ -167,7 +167,7 @@ def build_max_pool_encoder(base_depth: int = 32, channels: int = 3) -> Convoluti
     layers = []
     for convolution in _convolutions([(3, 1)] * 2, base_depth, "same", tf.nn.relu):
         layers += [convolution, tf.keras.layers.MaxPool2D(2, 2, dtype=convolution.dtype_policy)]
-    return ConvolutionStack(layers, channels, name="max_pool_encoder")
+    return ConvolutionStack(layers, channels)
 
 
 def _convolutions(

@@ -4,38 +4,19 @@ import functools
 
 import tensorflow as tf
 
-from slac_tf.networks import conv
+from slac_tf.networks import conv, encoders
 from slac_tf.utils import images
 
 
-class PlanetEncoder(tf.Module):
+class PlanetEncoder(encoders.ConvolutionStack):
     """Four 4x4 convolutions of stride 2, VALID, ReLU: 32-64-128-256 channels at base depth 32."""
 
-    def __init__(self, base_depth: int = 32, name: str = "planet_encoder"):
-        super().__init__(name=name)
-        self.feature_size = 4 * 8 * base_depth  # a 2x2 map
+    def __init__(self, base_depth: int = 32):
         conv2d = conv.build_convolution_policy().conv2d
-        self._layers = [conv2d(factor * base_depth, 4, strides=2, activation=tf.nn.relu) for factor in (1, 2, 4, 8)]
-        self(tf.zeros([1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3]))
-
-    def __call__(self, frames: tf.Tensor) -> tf.Tensor:
-        """Encodes frames.
-
-        Args:
-            frames: `[…, 64, 64, 3] uint8`, or float32 in [0, 1].
-
-        Returns:
-            Features `[…, 32 * base_depth] float32`.
-        """
-        leading = tf.shape(frames)[:-3]
-        frames = images.to_float(frames)
-        x = tf.reshape(frames - 0.5, [-1, conv.IMAGE_SIZE, conv.IMAGE_SIZE, 3])  # […, 64, 64, 3] -> [N, 64, 64, 3]
-        for layer in self._layers:
-            x = layer(x)
-        features = tf.reshape(
-            tf.cast(x, tf.float32), tf.concat([leading, [self.feature_size]], axis=0)
-        )  # [N, 2, 2, 8d] -> […, 32d]
-        return tf.ensure_shape(features, frames.shape[:-3] + [self.feature_size])
+        super().__init__(
+            [conv2d(factor * base_depth, 4, strides=2, activation=tf.nn.relu) for factor in (1, 2, 4, 8)], 3
+        )
+        self._pixels = lambda frames: images.to_float(frames) - 0.5
 
 
 class PlanetDecoder(tf.Module):

@@ -113,7 +113,3 @@ class BeliefPolicy(tf_policy.TFPolicy):
         action = tf.clip_by_value(unclipped, -1.0, 1.0)
         info = {"state": policy_state, "seed": seeds, "action": unclipped}
         return policy_step.PolicyStep(action, {"belief": state, "action": action}, info)
-
-    def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
-        # A SavedModel that holds a distribution does not load without TensorFlow Probability.
-        raise NotImplementedError("BeliefPolicy gives actions, not distributions")

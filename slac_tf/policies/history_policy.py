@@ -80,7 +80,3 @@ class HistoryPolicy(tf_policy.TFPolicy):
         # The newest action leads from the newest frame; at the next step it is the last of H-1.
         state = {**seen, "actions": tf.concat([past, action[:, tf.newaxis]], axis=1)[:, 1:]}
         return policy_step.PolicyStep(action, state, ())
-
-    def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
-        # A SavedModel that holds a distribution does not load without TensorFlow Probability.
-        raise NotImplementedError("HistoryPolicy gives actions, not distributions")

@@ -61,11 +61,7 @@ class LatentPolicy(tf_policy.TFPolicy):
         feature = self._model.encode(time_step.observation)
         afresh = self._model.first_posterior(feature)
         later = self._model.posterior_step(policy_state["latent"], policy_state["action"], feature)
-        latent = tf.nest.map_structure(lambda a, b: masks.where(begins, a, b), afresh, later)
+        latent = masks.where(begins, afresh, later)
         inputs = self._model.vector(latent)  # [B, L]
         action = self._actor.mode(inputs) if self._greedy else self._actor.sample(inputs)
         return policy_step.PolicyStep(action, {"latent": latent, "action": action}, ())
-
-    def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
-        # A SavedModel that holds a distribution does not load without TensorFlow Probability.
-        raise NotImplementedError("LatentPolicy gives actions, not distributions")

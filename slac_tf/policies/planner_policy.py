@@ -74,9 +74,7 @@ class PlannerPolicy(tf_policy.TFPolicy):
         previous = {layer: _known(policy_state[layer]) for layer in self._layers}
         later = self._model.posterior_step(previous, policy_state[_ACTION], feature)
         begins = time_step.is_first()
-        return tf.nest.map_structure(
-            lambda a, b: masks.where(begins, a, b), self._model.first_posterior(feature), later
-        )
+        return masks.where(begins, self._model.first_posterior(feature), later)
 
     def value(self, state: latent_model.LatentState, actions: tf.Tensor) -> tf.Tensor:
         """Predicted return of candidates.
@@ -121,9 +119,6 @@ class PlannerPolicy(tf_policy.TFPolicy):
         if self._settings.warm_start:
             new_state["plan"] = plan.mean
         return policy_step.PolicyStep(action, new_state, ())
-
-    def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
-        raise NotImplementedError("PlannerPolicy gives actions, not distributions")
 
 
 def _known(sample: tf.Tensor) -> heads.LayerState:

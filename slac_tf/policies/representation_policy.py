@@ -74,7 +74,3 @@ class RepresentationPolicy(tf_policy.TFPolicy):
             state["scale"] = scale
             action += scale[:, tf.newaxis] * tf.random.normal(tf.shape(action))
         return policy_step.PolicyStep(tf.clip_by_value(action, -1.0, 1.0), state or (), ())
-
-    def _distribution(self, time_step: ts.TimeStep, policy_state: types.NestedTensorSpec) -> policy_step.PolicyStep:
-        # A SavedModel that holds a distribution does not load without TensorFlow Probability.
-        raise NotImplementedError("RepresentationPolicy gives actions, not distributions")

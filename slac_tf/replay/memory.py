@@ -1,7 +1,5 @@
 """What a replay takes of this machine's memory."""
 
-from typing import Optional
-
 import numpy as np
 import psutil
 import tensorflow as tf
@@ -26,25 +24,20 @@ def memory_estimate(data_spec: trajectory_lib.Trajectory, capacity: int) -> int:
     return int(capacity * step_bytes * _COMPRESSION)
 
 
-def check_memory(data_spec: trajectory_lib.Trajectory, capacity: int, available: Optional[int] = None) -> int:
+def check_memory(data_spec: trajectory_lib.Trajectory, capacity: int) -> None:
     """Refuses a replay that cannot fit.
 
     Args:
         data_spec: One step of what is stored.
         capacity: Windows.
-        available: Bytes; what the machine has free where None.
-
-    Returns:
-        The estimate, bytes.
 
     Raises:
-        ValueError: If the estimate exceeds what is available.
+        ValueError: If the estimate exceeds what the machine has free.
     """
-    available = psutil.virtual_memory().available if available is None else available
+    available = psutil.virtual_memory().available
     estimate = memory_estimate(data_spec, capacity)
     if estimate > available:
         raise ValueError(
             f"ReplaySettings.capacity: {capacity} sequences take about {estimate / 2**30:.1f} GiB, but "
             f"{available / 2**30:.1f} GiB are free: set it to at most {int(capacity * available / estimate)}"
         )
-    return estimate

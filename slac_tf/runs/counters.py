@@ -67,22 +67,10 @@ class Counters:
         self.episodes += 1
         self.recent_returns = [*self.recent_returns, episode_return][-_NUM_RECENT_EPISODES:]
 
-    def owe(self, updates: float) -> None:
-        """Adds train steps that became due.
-
-        Args:
-            updates: How many; may be a fraction.
-        """
-        self.updates_owed += updates
-
     @property
     def has_updates(self) -> bool:
         """Whether train steps are due."""
         return self.updates_owed >= 1
-
-    def take_update(self) -> None:
-        """Takes one of the train steps that are due by now."""
-        self.updates_owed -= 1
 
     def state(self) -> Dict[str, Any]:
         """What a checkpoint keeps.

@@ -1,15 +1,13 @@
 """How a run ends that cannot go on: one line, and in its directory all that is needed to see why."""
 
-import collections.abc
 import io
-import os
-import pathlib
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable
 
 import numpy as np
 from absl import logging
+from tf_agents.utils import nest_utils
 
 from slac_tf.runs import run_dir
 
@@ -46,7 +44,11 @@ class Record:
         Returns:
             For the line: the batch's most telling statistics, and where everything is.
         """
-        entries = [(name, np.asarray(value)) for name, value in named_entries(batch)]
+        entries = [
+            (name, np.asarray(value))
+            for name, value in nest_utils.flatten_with_joined_paths(batch)
+            if value is not None
+        ]
         telling = [
             f"{name} {statistics(value)}"
             for name, value in entries
@@ -55,7 +57,9 @@ class Record:
         table = "".join(f"  {name} {value.dtype}{list(value.shape)}: {statistics(value)}\n" for name, value in entries)
         where = self._append(what, f"the batch:\n{table}{details}")
         try:
-            write_npz(self._directory.failed_batch, dict(entries))
+            content = io.BytesIO()
+            np.savez_compressed(content, **dict(entries))
+            run_dir.write_atomically(self._directory.failed_batch, content.getvalue())
             place = f"the batch is in {self._directory.failed_batch}"
         except OSError as error:
             place = f"the batch could not be written ({error})"
@@ -85,32 +89,6 @@ class Record:
         return f"in {path}"
 
 
-def named_entries(nest: Any, prefix: str = "") -> List[Tuple[str, Any]]:
-    """The tensors of a nest with their names.
-
-    Args:
-        nest: Named tuples and dicts of tensors; what is None is left out.
-        prefix: Of the names.
-
-    Returns:
-        Pairs such as ('observation/pixels', tensor).
-    """
-    if nest is None:
-        return []
-    fields: Optional[Mapping[str, Any]] = None
-    if isinstance(nest, tuple):
-        fields = nest._asdict() if hasattr(nest, "_asdict") else {str(i): value for i, value in enumerate(nest)}
-    elif isinstance(nest, collections.abc.Mapping):
-        fields = nest
-    if fields is None:
-        return [(prefix, nest)]
-    return [
-        pair
-        for name, value in fields.items()
-        for pair in named_entries(value, f"{prefix}/{name}" if prefix else str(name))
-    ]
-
-
 def statistics(value: np.ndarray) -> str:
     """Range and mean of an array's finite numbers, and how many others there are.
 
@@ -126,30 +104,6 @@ def statistics(value: np.ndarray) -> str:
         words = f"{finite.min():.4g} to {finite.max():.4g}, mean {finite.mean():.4g}"
     others = value.size - finite.size
     return f"{words}, {others} of {value.size} not finite" if others else words
-
-
-def write_npz(path: pathlib.Path, arrays: Dict[str, np.ndarray]) -> None:
-    """Writes arrays to a file that is there whole or, as before, not at all.
-
-    Args:
-        path: The file.
-        arrays: By name.
-
-    Raises:
-        OSError: If that fails.
-    """
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def closed(close: Callable[[], None]) -> None:

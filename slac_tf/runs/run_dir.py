@@ -8,7 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from typing import Collection, Optional
+from typing import Collection, Optional, Union
 
 _VERSIONED = (
     "tensorflow",
@@ -146,19 +146,26 @@ def git_commit() -> Optional[str]:
         return None
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
+def write_atomically(path: pathlib.Path, content: Union[str, bytes]) -> None:
     """Replaces a file, which at any moment is the old one or the new one.
 
     Args:
         path: The file.
-        text: Its content.
+        content: Its content.
+
+    Raises:
+        OSError: If that fails; nothing is left over then.
     """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def differences_of(before: str, now: str, may_change: Collection[str] = ()) -> str:

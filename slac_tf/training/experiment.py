@@ -12,7 +12,6 @@ from absl import logging
 from tf_agents.agents import tf_agent
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import trajectory as trajectory_lib
-from tf_agents.typing import types as tf_types
 
 from slac_tf import types
 from slac_tf.environments import task_environment
@@ -37,7 +36,7 @@ class Plan(NamedTuple):
         environments: To train in.
         eval_environment: To evaluate in.
         built: The agent.
-        driver: Makes the driver of an environment.
+        driver: Of the first of the environments; nothing observes it yet.
         found: The checkpoint to go on from; None at the start.
         transferred: What became of another run's model; None where none is asked for.
     """
@@ -49,7 +48,7 @@ class Plan(NamedTuple):
     environments: Sequence[task_environment.TaskEnvironment]
     eval_environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
-    driver: Callable[..., rollout_driver.RolloutDriver]
+    driver: rollout_driver.RolloutDriver
     found: Optional[checkpoints.Found]
     transferred: Optional[transfer.Transferred]
 
@@ -149,7 +148,7 @@ def train_eval(
         settings: Those that gin binds where None.
         load_environment: Called with `seed`, for each environment to train in and once to evaluate.
         build_agent: Called with a time step spec, an action spec and the counter of train steps.
-        driver: Called with an environment and observers: what collects from one environment.
+        driver: Called with an environment: what collects from one environment.
         num_environments: Environments to train in, which one policy steps at once, without overlap. The update ratio
             counts the agent steps of all.
         xla: Whether TensorFlow may compile clusters of operations with XLA on a GPU. It leaves the CPU as it is,
@@ -189,7 +188,7 @@ def train_eval(
         ],
         eval_environment=load_environment(seed=seed + EVAL_SEED_OFFSET),
         built=built,
-        driver=driver,
+        driver=driver(environment),
         found=found,
         transferred=None
         if initial.root_dir is None
@@ -215,12 +214,8 @@ def build_agent_for(
     Returns:
         The agent.
     """
-
-    def spec(of: tf_types.NestedArraySpec) -> tf_types.NestedTensorSpec:
-        return tensor_spec.from_spec(of)
-
-    train_step = tf.Variable(0, dtype=tf.int64, trainable=False, name="train_step")
-    return build_agent(spec(environment.time_step_spec()), spec(environment.action_spec()), train_step)
+    specs = tensor_spec.from_spec((environment.time_step_spec(), environment.action_spec()))
+    return build_agent(*specs, tf.Variable(0, dtype=tf.int64, trainable=False, name="train_step"))
 
 
 def environment_of(seed: int) -> task_environment.TaskEnvironment:
@@ -264,25 +259,25 @@ def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
             ends with exit code 1: nothing else interrupts a call that waits for it.
         storage.StorageError: If something could not be written; the message says what is kept.
     """
-    plan.directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
-    if plan.transferred is not None:
-        transfer.record(plan.transferred, plan.directory)
-    experiment = _experiment(plan, _here(plan) if parts is None else parts)
-    kept = experiment.keeper
-    _say_what_begins(plan)
-    if plan.found is None:
-        kept.begin()
-    else:
-        kept.restore(plan.found)
-    try:
-        with experiment.replay.watched(kept.saver.last):
-            yield experiment
-    except storage.StorageError as error:
-        raise kept.explain(error) from error
-    finally:
-        failures.closed(experiment.driver.close)
-        failures.closed(plan.eval_environment.close)
-        plan.directory.close()
+    with contextlib.ExitStack() as at_the_end:
+        plan.directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
+        at_the_end.callback(plan.directory.close)
+        at_the_end.callback(failures.closed, plan.eval_environment.close)
+        if plan.transferred is not None:
+            transfer.record(plan.transferred, plan.directory)
+        experiment = _experiment(plan, _here(plan) if parts is None else parts)
+        at_the_end.callback(failures.closed, experiment.driver.close)
+        kept = experiment.keeper
+        _say_what_begins(plan)
+        if plan.found is None:
+            kept.begin()
+        else:
+            kept.restore(plan.found)
+        try:
+            with experiment.replay.watched(kept.saver.last):
+                yield experiment
+        except storage.StorageError as error:
+            raise kept.explain(error) from error
 
 
 def _replay(plan: Plan) -> interface.Replay:
@@ -319,7 +314,8 @@ def _here(plan: Plan) -> Parts:
 
         observers = [[functools.partial(observe, stream=stream)] for stream in range(len(plan.environments))]
         if len(observers) == 1:
-            return plan.driver(plan.environment, observers=observers[0])
+            plan.driver.observers.extend(observers[0])
+            return plan.driver
         return batched_driver.BatchedDriver(plan.environments, observers)
 
     return Parts(replay, driver, lambda kept, evaluator: evaluator, signals.StopRequest())

@@ -126,14 +126,14 @@ def train(experiment: experiment_lib.Experiment) -> None:
             if not counters.has_updates:  # else the run was stopped between gradient steps
                 episodes = counters.episodes
                 driver.run()
-                counters.owe(experiment.updates_due(counters.episodes > episodes))
+                counters.updates_owed += experiment.updates_due(counters.episodes > episodes)
                 if counters.agent_step < total and not experiment.built.on_policy:  # which acts with the new weights
                     driver.start()
                 _show(experiment, shown, env=experiment.environment.action_repeat)
             # For each gradient step: ψ ← ψ - λ ∇J_M, θ_i ← θ_i - λ ∇J_Q, φ ← φ - λ ∇J_π, then the target critics.
             while counters.has_updates:
                 batch = next(batches)
-                counters.take_update()
+                counters.updates_owed -= 1
                 loss_info = experiment.train(batch.experience, batch.weights)
                 values = guard.check(batch, loss_info)
                 replay.update(batch, loss_info.extra)

@@ -5,7 +5,6 @@ from typing import List
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tf_agents.policies import py_tf_eager_policy
 from tf_agents.trajectories import trajectory as trajectory_lib
 
@@ -53,17 +52,6 @@ def predict(
     pictures = [np.concatenate([np.concatenate(videos[row][b], axis=1) for row in ROWS]) for b in range(num_sequences)]
     gap = np.full([_GAP, pictures[0].shape[1], 3], 255, np.uint8)
     return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1])
-
-
-def write_png(path: pathlib.Path, picture: np.ndarray) -> None:
-    """Writes a picture.
-
-    Args:
-        path: The file.
-        picture: `[H, W, 3] uint8`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
 
 
 def _sequence(environment: task_environment.TaskEnvironment, policy: object, length: int) -> trajectory_lib.Trajectory:

@@ -43,13 +43,11 @@ def restore(root_dir: pathlib.Path, config: str, seed: int = 0) -> RestoredRun:
         ValueError: If there is no checkpoint.
     """
     directory = run_dir.RunDir(root_dir)
-    if checkpoints.newest(directory.checkpoints) is None:
+    found = checkpoints.newest(directory.checkpoints)
+    if found is None:
         raise ValueError(f"{root_dir}: no checkpoint in {directory.checkpoints}, expected one; let the run go on")
     environment, built = experiment.task_and_agent(seed)
-    saver = checkpoints.Checkpoints(directory.checkpoints, built.agent, built.reusable)
-    found = saver.newest()
-    assert found is not None  # seen above
-    saver.restore(found)
+    checkpoints.Checkpoints(directory.checkpoints, built.agent, built.reusable).restore(found)
     return RestoredRun(directory, config, environment, built, found)
 
 

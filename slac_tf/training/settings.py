@@ -104,7 +104,7 @@ class EvaluationSettings(_Checked):
     interval_env_steps: checks.Count = 10_000
     num_episodes: checks.Count = 10
     max_episode_agent_steps: checks.Count = _may_change(episodes.MAX_AGENT_STEPS)
-    keep_exports: checks.WholeNumber = 3
+    keep_exports: checks.Count = 3
 
 
 @gin.configurable

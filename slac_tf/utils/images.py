@@ -32,17 +32,16 @@ def to_uint8(frames: tf.Tensor) -> tf.Tensor:
     return tf.saturate_cast(tf.round(frames * 255.0), tf.uint8)
 
 
-def quantize(frames: tf.Tensor, bits: int = 5) -> tf.Tensor:
-    """Frames of few bits with uniform noise below the last one, drawn anew at each call (Hafner et al. 2019, App. A).
+def quantize(frames: tf.Tensor) -> tf.Tensor:
+    """Frames of five bits with uniform noise below the last one, drawn anew at each call (Hafner et al. 2019, App. A).
 
     Args:
         frames: `[…] uint8`.
-        bits: That are kept, 1 to 8.
 
     Returns:
         `[…] float32` in [0, 1): a byte's upper bits, then noise.
     """
-    levels = float(2**bits)
+    levels = 32.0
     kept = tf.floor(tf.cast(frames, tf.float32) / (256.0 / levels))
     # In eager mode TensorFlow keeps a kernel for each draw without a seed; draws with one seed share it and go on.
     noise = tf.random.uniform(tf.shape(frames), seed=0 if tf.executing_eagerly() else None)

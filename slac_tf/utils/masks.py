@@ -1,7 +1,10 @@
 """What a step may see of the steps before it, when a window crosses an episode's start."""
 
+from typing import Any
+
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
+from tf_agents.typing import types as tf_types
 
 
 def is_first(step_types: tf.Tensor) -> tf.Tensor:
@@ -16,20 +19,23 @@ def is_first(step_types: tf.Tensor) -> tf.Tensor:
     return tf.equal(step_types, ts.StepType.FIRST)
 
 
-def where(mask: tf.Tensor, if_true: tf.Tensor, if_false: tf.Tensor) -> tf.Tensor:
-    """`tf.where` with a mask of fewer dimensions, aligned with the leading ones.
+def where(mask: tf.Tensor, if_true: tf_types.NestedTensor, if_false: tf_types.NestedTensor) -> Any:
+    """`tf.where` on nests, with a mask of fewer dimensions, aligned with the leading ones.
 
     Args:
         mask: `[B, …] bool`.
         if_true: `[B, …, *]`.
-        if_false: Same shape and dtype as `if_true`.
+        if_false: Same structure, shapes and dtypes as `if_true`.
 
     Returns:
-        Same shape and dtype as `if_true`.
+        Same structure, shapes and dtypes as `if_true`.
     """
-    extra_dims = if_true.shape.rank - mask.shape.rank
-    mask = tf.reshape(mask, tf.concat([tf.shape(mask), tf.ones([extra_dims], tf.int32)], axis=0))
-    return tf.where(mask, if_true, if_false)
+
+    def choose(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+        ones = tf.ones([a.shape.rank - mask.shape.rank], tf.int32)
+        return tf.where(tf.reshape(mask, tf.concat([tf.shape(mask), ones], axis=0)), a, b)
+
+    return tf.nest.map_structure(choose, if_true, if_false)
 
 
 def hide_before_first(features: tf.Tensor, actions: tf.Tensor, step_types: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

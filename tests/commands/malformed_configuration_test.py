@@ -104,6 +104,7 @@ CASES = {
     "none_for_a_number": line("Schedule.num_env_steps = None", "num_env_steps: None, expected an integer"),
     "fraction_for_a_count": line("Schedule.num_env_steps = 1e5", "num_env_steps: 100000.0, expected an integer"),
     "bool_for_a_number": line("BATCH_SIZE = True", "build_slac.batch_size: True, expected an integer"),
+    "number_for_overlap": line("RolloutDriver.overlap = 1", "RolloutDriver.overlap: 1, expected True or False"),
     "number_for_a_bool": line("train_eval.xla = 1", "train_eval.xla: 1, expected True or False"),
     "number_for_sizes": line("HIDDEN_SIZES = 256", "build_slac.hidden_sizes: 256, expected integers", "(256, 256)"),
     "text_for_a_reference": line("train_eval.build_agent = 'slac'", "build_agent: 'slac', expected a reference: @"),

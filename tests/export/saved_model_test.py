@@ -245,7 +245,7 @@ def test_folders_and_link(export, tmp_path):
     assert names(place.parent) == ["env_step_000000010", "env_step_000000020", "latest"]
 
 
-@pytest.mark.parametrize("keep, expected", [(0, [30]), (1, [30]), (2, [20, 30]), (5, [10, 20, 30])])
+@pytest.mark.parametrize("keep, expected", [(1, [30]), (2, [20, 30]), (5, [10, 20, 30])])
 def test_the_newest_are_kept(export, tmp_path, keep, expected):
     for env_step in (10, 20, 30):
         export(env_step, keep)

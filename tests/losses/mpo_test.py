@@ -234,18 +234,3 @@ def test_trust_region_pulls_policy_and_multipliers():
     by_kl, by_alpha = tape.gradient(dual_loss, [kl, alpha])
     assert by_kl is None
     np.testing.assert_allclose(by_alpha, [-0.4, 0.0, 0.08], atol=1e-7)
-
-
-# Critic
-
-
-def test_critic_loss_by_hand():
-    # ½ (1 - 3)² and ½ (0 - -1)²; by Q its gradient is Q - y, into y there is none.
-    q, y = tf.constant([1.0, 0.0]), tf.constant([3.0, -1.0])
-    with tf.GradientTape() as tape:
-        tape.watch([q, y])
-        loss = mpo.critic_loss(q, y)
-    np.testing.assert_allclose(loss, [2.0, 0.5])
-    by_q, by_y = tape.gradient(loss, [q, y])
-    np.testing.assert_allclose(by_q, [-2.0, 1.0])
-    assert by_y is None

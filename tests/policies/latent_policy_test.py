@@ -129,12 +129,6 @@ def test_making_a_policy_draws_no_random_number(networks):
     assert drawn[0] == drawn[1]
 
 
-def test_it_gives_no_distributions(networks):
-    policy = make_policy(networks)
-    with pytest.raises(NotImplementedError, match="gives actions, not distributions"):
-        policy.distribution(time_step(0), policy.get_initial_state(2))
-
-
 def test_it_acts_in_an_environment(networks):
     policy = py_tf_eager_policy.PyTFEagerPolicy(make_policy(networks, greedy=False), use_tf_function=True)
     environment = fakes.CountingEnvironment(length=2)

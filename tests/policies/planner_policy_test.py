@@ -202,11 +202,6 @@ def test_exploration_is_noise_of_a_standard_deviation():
         np.testing.assert_array_equal(taken.state["action"], taken.action)
 
 
-def test_it_gives_no_distributions(driver):
-    with pytest.raises(NotImplementedError, match="gives actions, not distributions"):
-        driver.distribution(time_step([FIRST], known_model.frames_of([0.0])), driver.get_initial_state(1))
-
-
 def test_variables_are_those_of_the_model(model):
     assert {v.ref() for v in make_policy(model).variables()} == {v.ref() for v in model.variables}
 

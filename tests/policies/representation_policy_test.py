@@ -206,12 +206,6 @@ def test_scale_and_history_are_kept_together(networks):
     np.testing.assert_array_equal(states[1]["history"][0], OBSERVATIONS["pixels"][0, [0, 0, 1]])
 
 
-def test_it_gives_no_distributions(networks):
-    policy = make_policy(networks)
-    with pytest.raises(NotImplementedError, match="gives actions, not distributions"):
-        policy.distribution(time_step("pixels", 0), policy.get_initial_state(2))
-
-
 def test_it_acts_in_an_environment(networks):
     policy = py_tf_eager_policy.PyTFEagerPolicy(make_policy(networks), use_tf_function=True)
     environment = fakes.CountingEnvironment(length=2)

@@ -14,13 +14,13 @@ COUNTS = (
     (settings.ReplaySettings, "capacity"),
     (settings.EvaluationSettings, "interval_env_steps"),
     (settings.EvaluationSettings, "num_episodes"),
+    (settings.EvaluationSettings, "keep_exports"),
     (settings.EvaluationSettings, "max_episode_agent_steps"),
     (settings.Intervals, "summary_train_steps"),
 )
 WHOLE = (
     (settings.Schedule, "initial_collect_agent_steps"),
     (settings.Schedule, "num_pretrain_steps"),
-    (settings.EvaluationSettings, "keep_exports"),
     (settings.Processor, "intra_op_threads"),
 )
 NOT_NEGATIVE = (

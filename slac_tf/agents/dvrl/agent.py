@@ -138,7 +138,7 @@ class DvrlAgent(base.Agent):
         first = tf.nest.map_structure(lambda x: tf.stop_gradient(x[:, 0]), info["state"])
 
         def step(carried: Any, now: Dict[str, Any]) -> Any:
-            state = tf.nest.map_structure(lambda x: masks.where(now["begins"], tf.zeros_like(x), x), carried[0])
+            state = masks.where(now["begins"], tf.nest.map_structure(tf.zeros_like, carried[0]), carried[0])
             after, evidence = belief.update(
                 state["belief"], state["action"], now["feature"], now["observation"], now["noise"]
             )

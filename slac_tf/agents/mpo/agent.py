@@ -11,7 +11,7 @@ from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.mpo import networks as mpo_networks
-from slac_tf.losses import mpo, n_step
+from slac_tf.losses import mpo, n_step, sac
 from slac_tf.networks import representations
 from slac_tf.utils import optimizers
 
@@ -201,7 +201,7 @@ class MpoAgent(base.Agent):
         q = self._networks.critic(seen, experience.action[:, self._step])
         target = returns.returns + returns.discount * next_value
         extra = {"q_mean": tf.reduce_mean(q), "q_target_mean": tf.reduce_mean(target)}
-        return mpo.critic_loss(q, target), extra
+        return sac.critic_loss([q], target), extra
 
     def policy_loss(
         self, seen: tf.Tensor, actions: tf.Tensor, qs: tf.Tensor
