@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Callable, Sequence
+from typing import Callable
 
 from absl import flags
 
@@ -56,9 +56,9 @@ def _build(given: role.Role) -> Callable[[], int]:
     return work
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Collects until the run is done or a signal comes; see `role.main`."""
-    return role.main(argv, _build)
+    return role.main(_build)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ def fail(message: str, code: int = 2) -> int:
     return code
 
 
-def run(main: Callable[[Sequence[str]], int]) -> None:
+def run(main: Callable[[], int]) -> None:
     """Runs a command with absl's flags and exits with its code.
 
     Args:
-        main: Takes the arguments that are no flags, returns the exit code.
+        main: Returns the exit code.
     """
     from absl import app, logging
 
@@ -44,7 +44,7 @@ def run(main: Callable[[Sequence[str]], int]) -> None:
     logging.use_absl_handler()
     logging.get_absl_handler().addFilter(_from_this_package_or_a_warning)
     try:
-        app.run(lambda argv: sys.exit(main(argv)), flags_parser=_parse_flags)
+        app.run(lambda _: sys.exit(main()), flags_parser=_parse_flags)
     except KeyboardInterrupt:
         sys.exit(fail("interrupted", code=130))
 
@@ -53,7 +53,10 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
     from absl import flags
 
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if rest[1:]:
+            raise flags.Error(f"{rest[1]!r} is no flag, expected only flags")
+        return rest
     except flags.Error as error:
         message = re.sub(r"invalid literal for int\(\).*", "expected an integer", " ".join(str(error).split()))
         sys.exit(fail(f"{message} (--helpshort lists the flags)"))

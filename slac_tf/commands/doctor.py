@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Callable, Dict, Sequence, Tuple
+from typing import Callable, Dict, Tuple
 
 from slac_tf.commands import command
 from slac_tf.config import shipped
@@ -227,12 +227,10 @@ def report(name: str, check: Callable[[], str]) -> bool:
     return False
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Checks everything, the cheap first; returns 0, 1 where a check failed, 2 after a user's mistake."""
     from absl import flags
 
-    if argv[1:]:
-        return command.fail(f"{argv[1]!r} is no flag, expected for example --gin_file=gin_configs/ant.gin")
     with contextlib.suppress(ImportError):  # the packages' line names what is missing
         command.configure_process()
     checks: Dict[str, Callable[[], str]] = {

@@ -1,6 +1,6 @@
 """The evaluator of a distributed run: `bin/evaluate --gin_file=gin_configs/ant.gin --replay_address=localhost:8008`."""
 
-from typing import Callable, Sequence
+from typing import Callable
 
 from absl import flags
 
@@ -42,9 +42,9 @@ def _build(given: role.Role) -> Callable[[], int]:
     return work
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Evaluates until the run is done or a signal comes; see `role.main`."""
-    return role.main(argv, _build)
+    return role.main(_build)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Exports the policies of a run's newest checkpoint: `bin/export --root_dir=logs/ant/seed0`."""
 
 import pathlib
-from typing import Sequence
 
 from absl import flags
 
@@ -11,17 +10,12 @@ _ROOT_DIR = flags.DEFINE_string("root_dir", None, "The run's directory.", requir
 _OUT = flags.DEFINE_string("out", None, "Directory to export to; exported/ in the run's where not given.")
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Exports.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, or 2 after a user's mistake.
     """
-    if argv[1:]:
-        return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
     command.configure_process()
     from slac_tf.config import configuration
     from slac_tf.training import restored

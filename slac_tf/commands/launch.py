@@ -2,13 +2,13 @@
 
 import socket
 import sys
-from typing import List, Sequence
+from typing import List
 
 from absl import flags
 
-from slac_tf.commands import command, role
+from slac_tf.commands import command, run_flags
 
-flags.adopt_module_key_flags(role)
+flags.adopt_module_key_flags(run_flags)
 
 _COLLECTORS = flags.DEFINE_integer("collectors", 1, "How many; may be another number at each start.", lower_bound=0)
 _FIRST = flags.DEFINE_integer("first_collector", 0, "Number of the first collector.", lower_bound=0)
@@ -30,7 +30,7 @@ def _commands(address: str) -> "dict[str, List[str]]":
     """Each process with its command."""
 
     def module(name: str, *more: str) -> List[str]:
-        return [sys.executable, "-m", f"slac_tf.commands.{name}", *role.arguments(), *more]
+        return [sys.executable, "-m", f"slac_tf.commands.{name}", *run_flags.arguments(), *more]
 
     found = {}
     if _ROLES.value == "all":
@@ -44,27 +44,22 @@ def _commands(address: str) -> "dict[str, List[str]]":
     return found
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs until the run is done or a signal comes.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, 1 where a process failed too often, 2 after a user's mistake, 130 or 143 where a signal stopped it.
     """
-    mistake = role.check_flags(argv)
+    mistake = run_flags.mistake()
     if not mistake and (_ROLES.value == "all") != (_ADDRESS.value is None):
         mistake = "expected --replay_address=HOST:PORT with --roles=collectors, and only there"
-    if not mistake and flags.FLAGS.ready_file is not None:
-        mistake = f"--ready_file={flags.FLAGS.ready_file}: of single processes such as bin/learner, not of bin/launch"
     if mistake:
         return command.fail(mistake)
     from absl import logging
 
     from slac_tf.distributed import launcher
 
-    root = role.root_dir()
+    root = run_flags.root_dir()
     address = _ADDRESS.value or f"localhost:{_PORT.value or _free_port()}"
     children = [launcher.Child(name, of, _RESTARTS.value) for name, of in _commands(address).items()]
     state_file = None

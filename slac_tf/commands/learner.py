@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Callable, Sequence
+from typing import Callable
 
 from absl import flags
 
@@ -37,9 +37,9 @@ def _build(given: role.Role) -> Callable[[], int]:
     return lambda: learner.run(plan, link, given.stop, remote, strategy).exit_code
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Trains to the end or until a signal comes; see `role.main`."""
-    return role.main(argv, _build)
+    return role.main(_build)
 
 
 if __name__ == "__main__":

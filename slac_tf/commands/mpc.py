@@ -1,38 +1,24 @@
 """Model predictive control with the true simulator: `bin/mpc --gin_file=gin_configs/cheetah_run.gin`."""
 
-import pathlib
-from typing import Sequence
-
 from absl import flags, logging
 
-from slac_tf.commands import command
+from slac_tf.commands import command, run_flags
 
-_GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file of a task; several are read in their order.")
-_GIN_BINDINGS = flags.DEFINE_multi_string(
-    "gin_bindings", [], "One gin binding, for example --gin_bindings='CemSettings.candidates = 100'."
-)
-_ROOT_DIR = flags.DEFINE_string(
-    "root_dir", None, "Directory; logs/mpc-<names of the gin files>/seed<seed> where not given. The same goes on."
-)
+flags.adopt_module_key_flags(run_flags)
+
 _EPISODES = flags.DEFINE_integer("episodes", 10, "Episodes that there will be.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of first states and candidates.", lower_bound=0)
 
 _MADE_BY = "MADE_BY = 'bin/mpc'"  # so that neither this nor a training run takes the other's directory
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Plans and acts.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, 1 after a failure, 2 after a user's mistake, 130 or 143 where a signal stopped it.
     """
-    if argv[1:]:
-        return command.fail(f"{argv[1]!r} is no flag, expected only flags such as --gin_file=gin_configs/ant.gin")
-    if not _GIN_FILES.value:
-        return command.fail("no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin")
+    if run_flags.mistake():
+        return command.fail(run_flags.mistake())
     command.configure_process()
     # Slow, and only once the process is configured.
     import gin
@@ -44,27 +30,26 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.runs import run_dir, signals, storage
     from slac_tf.training import settings
 
-    name = "-".join(["mpc", *(pathlib.Path(file).stem for file in _GIN_FILES.value)])
-    root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
+    root_dir = run_flags.root_dir("mpc-")
     stop = signals.StopRequest()
     try:
-        config = configuration.load(_GIN_FILES.value, [*_GIN_BINDINGS.value, _MADE_BY])
+        config = configuration.load(run_flags.GIN_FILES.value, [*run_flags.GIN_BINDINGS.value, _MADE_BY])
         planned = planned_episodes.PlannedEpisodes(
             directory=run_dir.RunDir(root_dir),
             load_environment=configuration.environment_loader(),
             planner=cem.CemSettings(),
             evaluation=settings.EvaluationSettings(),
             intervals=settings.Intervals(),
-            seed=_SEED.value,
+            seed=run_flags.SEED.value,
             stop=stop,
         )
         task = planned.task()
-        configuration.check_used(_GIN_BINDINGS.value)
-        planned.directory.open(config, gin.operative_config_str(), _SEED.value, settings.may_change())
+        configuration.check_used(run_flags.GIN_BINDINGS.value)
+        planned.directory.open(config, gin.operative_config_str(), run_flags.SEED.value, settings.may_change())
     except (configuration.ConfigurationError, run_dir.RunDirectoryError) as error:
         return command.fail(configuration.one_line(error))
     except (ValueError, TypeError, RuntimeError, OSError) as error:
-        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
+        return command.fail(configuration.describe(error, run_flags.GIN_FILES.value, run_flags.GIN_BINDINGS.value))
     stop.install()
     try:
         returns = planned.run(_EPISODES.value, task)

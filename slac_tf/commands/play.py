@@ -1,7 +1,6 @@
 """Plays an exported policy in its task: `bin/play --policy=…/policies/latest/greedy_policy` or `--task=cheetah_run`."""
 
 import pathlib
-from typing import Sequence
 
 from absl import flags
 
@@ -14,19 +13,12 @@ _VIDEO = flags.DEFINE_string("video", None, "MP4 file to write the first episode
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the environment.", lower_bound=0)
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Plays and prints the returns.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, 1 where the environment failed, or 2 after a user's mistake.
     """
-    if argv[1:]:
-        return command.fail(
-            f"{argv[1]!r} is no flag, expected for example --policy=logs/ant/seed0/policies/latest/greedy_policy"
-        )
     if (_POLICY.value is None) == (_TASK.value is None):
         return command.fail("expected one of --policy=…/policies/latest/greedy_policy and --task=cheetah_run")
     command.configure_process()

@@ -1,7 +1,6 @@
 """Draws what a run's latent model predicts: `bin/predict --root_dir=logs/ant/seed0 --out=figure.png`."""
 
 import pathlib
-from typing import Sequence
 
 from absl import flags
 
@@ -17,17 +16,12 @@ _CONTEXT_FRAMES = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the environment and of the samples.", lower_bound=0)
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Draws.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, 1 where the environment failed, or 2 after a user's mistake.
     """
-    if argv[1:]:
-        return command.fail(f"{argv[1]!r} is no flag, expected for example --root_dir=logs/ant/seed0")
     command.configure_process()
     from PIL import Image
 

@@ -1,7 +1,7 @@
 """The replay server of a distributed run: `bin/replay_server --gin_file=gin_configs/ant.gin --port=8008`."""
 
 import os
-from typing import Callable, Sequence
+from typing import Callable
 
 from absl import flags
 
@@ -33,9 +33,9 @@ def _build(given: role.Role) -> Callable[[], int]:
     return work
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Serves until a signal comes; see `role.main`."""
-    return role.main(argv, _build)
+    return role.main(_build)
 
 
 if __name__ == "__main__":

@@ -33,19 +33,16 @@ _OUT = flags.DEFINE_multi_string(
 _SUFFIXES = (".png", ".svg", ".pdf", ".md")
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Prints the table, and draws.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, or 2 after a user's mistake.
     """
     from slac_tf.results import tables
 
-    if argv[1:] or not (_RUNS.value or _FIGURE.value is not None or _PUBLISHED.value or _PAGE.value):
-        return command.fail("expected --runs=DIR, --figure=4, 5 or 6, or --published=TASK, and no other arguments")
+    if not (_RUNS.value or _FIGURE.value is not None or _PUBLISHED.value or _PAGE.value):
+        return command.fail("expected --runs=DIR, --figure=4, 5 or 6, or --published=TASK")
     if _FIGURE.value is not None and _PUBLISHED.value:
         return command.fail("--figure and --published, expected one of them")
     outs = [pathlib.Path(out).expanduser() for out in _OUT.value]

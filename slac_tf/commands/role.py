@@ -3,22 +3,16 @@
 import os
 import pathlib
 import sys
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple
 
 from absl import flags
 
-from slac_tf.commands import command
+from slac_tf.commands import command, run_flags
+
+flags.adopt_module_key_flags(run_flags)
 
 PEER_GONE = 75
 
-_GIN_FILES = flags.DEFINE_multi_string(
-    "gin_file", [], "Gin file; several are read in their order. The same everywhere."
-)
-_GIN_BINDINGS = flags.DEFINE_multi_string("gin_bindings", [], "One gin binding. The same everywhere.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the run. The same everywhere.", lower_bound=0)
-_ROOT_DIR = flags.DEFINE_string(
-    "root_dir", None, "The run's directory; logs/<names of the gin files>/seed<seed> where not given."
-)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "A file that is there once the process works, touched every ten seconds from then on."
 )
@@ -40,39 +34,16 @@ class Role(NamedTuple):
     stop: Any
 
 
-def root_dir() -> pathlib.Path:
-    """The run's directory, by the flags."""
-    name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
-    return pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
-
-
-def check_flags(argv: Sequence[str]) -> str:
-    """What is wrong with the flags, or nothing."""
-    if argv[1:]:
-        return f"{argv[1]!r} is no flag, expected only flags such as --gin_file=gin_configs/ant.gin"
-    if not _GIN_FILES.value:
-        return "no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin"
-    return ""
-
-
-def arguments() -> "list[str]":
-    """The flags that are the same for all processes of a run, as a command line has them."""
-    files = [f"--gin_file={file}" for file in _GIN_FILES.value]
-    bindings = [f"--gin_bindings={binding}" for binding in _GIN_BINDINGS.value]
-    return [*files, *bindings, f"--seed={_SEED.value}", f"--root_dir={root_dir()}"]
-
-
-def main(argv: Sequence[str], build: Callable[[Role], Callable[[], int]]) -> int:
+def main(build: Callable[[Role], Callable[[], int]]) -> int:
     """Builds what a process does and does it; the process ends in here.
 
     Args:
-        argv: The command's name, and nothing else.
         build: Gives what is to be done, which returns the exit code. Whatever it raises is the user's mistake.
 
     Returns:
         The exit code of a mistake in the flags.
     """
-    mistake = check_flags(argv)
+    mistake = run_flags.mistake()
     if mistake:
         return command.fail(mistake)
     from slac_tf.distributed import liveness
@@ -107,8 +78,8 @@ def _main(build: Callable[[Role], Callable[[], int]], stop: Any) -> int:
     from slac_tf.runs import failures, run_dir, signals, storage
 
     try:
-        config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
-        work = build(Role(config, _SEED.value, root_dir(), stop))
+        config = configuration.load(run_flags.GIN_FILES.value, run_flags.GIN_BINDINGS.value)
+        work = build(Role(config, run_flags.SEED.value, run_flags.root_dir(), stop))
     except signals.Stopped:
         return stop.exit_code
     except connection.PeerGoneError as error:
@@ -116,7 +87,7 @@ def _main(build: Callable[[Role], Callable[[], int]], stop: Any) -> int:
     except (configuration.ConfigurationError, run_dir.RunDirectoryError, listening.ListeningError) as error:
         return command.fail(configuration.one_line(error))
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
-        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
+        return command.fail(configuration.describe(error, run_flags.GIN_FILES.value, run_flags.GIN_BINDINGS.value))
     try:
         return work()
     except signals.Stopped:

@@ -1,7 +1,6 @@
 """Runs tasks x variants x seeds: `bin/sweep --gin_file=gin_configs/ant.gin --seeds=0,1,2 --jobs=2`."""
 
 import pathlib
-from typing import Sequence
 
 from absl import flags
 
@@ -18,19 +17,16 @@ _JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time.", lower_bound=1)
 _ROOT_DIR = flags.DEFINE_string("root_dir", "logs/sweep", "Directory of the runs. The same goes on.")
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Runs the sweep.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, 1 where runs failed or were stopped, 2 after a user's mistake.
     """
     from slac_tf.commands import job_pool
 
-    if argv[1:] or not (_TASKS.value or _GIN_FILES.value):
-        return command.fail("expected --gin_file=gin_configs/TASK.gin or --task=…, and no arguments that are not flags")
+    if not (_TASKS.value or _GIN_FILES.value):
+        return command.fail("expected --gin_file=gin_configs/TASK.gin or --task=…")
     try:
         seeds = [int(seed) for seed in _SEEDS.value]
         root_dir = pathlib.Path(_ROOT_DIR.value).absolute()

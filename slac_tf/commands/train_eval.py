@@ -1,39 +1,23 @@
 """Trains and evaluates: `bin/train_eval --gin_file=gin_configs/ant.gin`."""
 
 import os
-import pathlib
 import signal
-from typing import Sequence
 
 from absl import flags, logging
 
-from slac_tf.commands import command
+from slac_tf.commands import command, run_flags
 
-_GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; several are read in their order.")
-_GIN_BINDINGS = flags.DEFINE_multi_string(
-    "gin_bindings", [], "One gin binding, for example --gin_bindings='Schedule.num_env_steps = 100000'."
-)
-_ROOT_DIR = flags.DEFINE_string(
-    "root_dir",
-    None,
-    "The run's directory; logs/<names of the gin files>/seed<seed> where not given. The same resumes.",
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the run.", lower_bound=0)
+flags.adopt_module_key_flags(run_flags)
 
 
-def main(argv: Sequence[str]) -> int:
+def main() -> int:
     """Parses the configuration and runs it.
-
-    Args:
-        argv: The command's name, and nothing else.
 
     Returns:
         0, 1 after a failure, 2 after a user's mistake, 130 or 143 where a signal stopped it.
     """
-    if argv[1:]:
-        return command.fail(f"{argv[1]!r} is no flag, expected only flags such as --gin_file=gin_configs/ant.gin")
-    if not _GIN_FILES.value:
-        return command.fail("no --gin_file given, expected for example --gin_file=gin_configs/cheetah_run.gin")
+    if run_flags.mistake():
+        return command.fail(run_flags.mistake())
     # Until the run takes the signal over, which then writes a checkpoint.
     signal.signal(signal.SIGINT, lambda *_: os._exit(command.fail("interrupted before the run began", code=130)))
     command.configure_process()
@@ -45,17 +29,16 @@ def main(argv: Sequence[str]) -> int:
     from slac_tf.runs import failures, run_dir, storage
     from slac_tf.training import experiment, loop
 
-    name = "-".join(pathlib.Path(file).stem for file in _GIN_FILES.value)
-    root_dir = pathlib.Path(_ROOT_DIR.value or f"logs/{name}/seed{_SEED.value}").expanduser().absolute()
+    root_dir = run_flags.root_dir()
     try:
-        config = configuration.load(_GIN_FILES.value, _GIN_BINDINGS.value)
-        plan = experiment.train_eval(root_dir, _SEED.value, config)
-        configuration.check_used(_GIN_BINDINGS.value)
+        config = configuration.load(run_flags.GIN_FILES.value, run_flags.GIN_BINDINGS.value)
+        plan = experiment.train_eval(root_dir, run_flags.SEED.value, config)
+        configuration.check_used(run_flags.GIN_BINDINGS.value)
         memory.check_memory(plan.built.agent.collect_data_spec, plan.capacity)
     except configuration.ConfigurationError as error:
         return command.fail(configuration.one_line(error))
     except (ValueError, TypeError, RuntimeError, OSError, tf.errors.OpError) as error:
-        return command.fail(configuration.describe(error, _GIN_FILES.value, _GIN_BINDINGS.value))
+        return command.fail(configuration.describe(error, run_flags.GIN_FILES.value, run_flags.GIN_BINDINGS.value))
     try:
         with experiment.started(plan) as run:
             result = loop.run(run)
@@ -68,7 +51,9 @@ def main(argv: Sequence[str]) -> int:
         print(f"play:        bin/play --policy={root_dir}/policies/latest/greedy_policy --video=play.mp4")
         print(f"videos:      {root_dir}/videos")
         print(f"TensorBoard: tensorboard --logdir={root_dir}")
-        print(f"{name}: random {result.random_return:.1f}, trained {result.stochastic_return:.1f}", flush=True)
+        print(
+            f"{run_flags.name()}: random {result.random_return:.1f}, trained {result.stochastic_return:.1f}", flush=True
+        )
     return result.exit_code
 
 

@@ -8,6 +8,7 @@ import gin
 import pytest
 from absl import flags
 
+import slac_tf.commands
 from slac_tf.commands import command as command_lib
 
 FLAGS = flags.FLAGS
@@ -30,14 +31,16 @@ def command(monkeypatch, capsys):
     before = take_flags()
 
     def call(name, *arguments):
-        module_name = f"slac_tf.commands.{name}"
-        sys.modules.pop(module_name, None)
         take_flags()
-        module = importlib.import_module(module_name)
+        for own in ("run_flags", name):  # which define the flags anew
+            sys.modules.pop(f"slac_tf.commands.{own}", None)
+            monkeypatch.delattr(slac_tf.commands, own, raising=False)
+        module = importlib.import_module(f"slac_tf.commands.{name}")
         monkeypatch.setattr(sys, "argv", [f"/somewhere/{name}.py", *arguments])
         capsys.readouterr()
         try:
-            code = module.main(command_lib._parse_flags(sys.argv))
+            command_lib._parse_flags(sys.argv)
+            code = module.main()
         except SystemExit as ended:  # of a mistake in the flags
             code = ended.code
         printed = capsys.readouterr()
@@ -45,7 +48,7 @@ def command(monkeypatch, capsys):
 
     yield call
     take_flags()
-    for name in ("train_eval", "export", "play"):
+    for name in ("run_flags", "train_eval", "export", "play"):
         sys.modules.pop(f"slac_tf.commands.{name}", None)
     for name, flag in before.items():
         FLAGS[name] = flag

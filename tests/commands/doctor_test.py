@@ -200,14 +200,14 @@ def test_exit_code(monkeypatch, capsys):
     monkeypatch.setattr(
         flags, "FLAGS", types.SimpleNamespace(gin_file="cheetah_run.gin", root_dir="logs", replay_address=None)
     )
-    assert doctor.main(["doctor"]) == 0
+    assert doctor.main() == 0
 
     def fails(*_):
         raise doctor.CheckError("broken, expected whole", "mend it")
 
     monkeypatch.setattr(doctor, "check_export", fails)
     capsys.readouterr()
-    assert doctor.main(["doctor"]) == 1
+    assert doctor.main() == 1
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7 and sum(text.startswith("ok    ") for text in lines) == 6
     assert "FAIL  export: broken, expected whole; fix: mend it" in lines

@@ -59,7 +59,7 @@ def test_mistakes(command, tmp_path):
     write(tmp_path / "finger")
     (tmp_path / "empty").mkdir()
     refused(command("results"), "--runs=DIR")
-    refused(command("results", "x", "--figure=4"), "no other arguments")
+    refused(command("results", "x", "--figure=4"), "'x' is no flag")
     refused(command("results", "--figure=7"), "figure 7", "4, 5, 6")
     refused(command("results", "--published=acrobot"), "acrobot", "cheetah_run")
     refused(command("results", "--published=finger_spin", "--figure=4"), "one of them")

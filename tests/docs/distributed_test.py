@@ -33,7 +33,7 @@ def commands():
 @pytest.fixture(scope="module")
 def flags():
     """The flags of each command, as its source defines them."""
-    common = (ROOT / "slac_tf/commands/role.py").read_text()
+    common = "".join((ROOT / f"slac_tf/commands/{name}.py").read_text() for name in ("role", "run_flags"))
     found = {}
     for name in ("launch", "replay_server", "learner", "evaluate", "collect", "doctor"):
         source = (ROOT / f"slac_tf/commands/{name}.py").read_text()
