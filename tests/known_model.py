@@ -54,7 +54,7 @@ class KnownModel(base.LatentModel):
             return head
 
         parts = dict(encoder=_Encoder(), decoder=_Decoder(), reward=reward)
-        super().__init__({"s": 1}, ("s",), 1, base_depth=1, hidden_sizes=(), name="known", **parts)
+        super().__init__({"s": 1}, ("s",), 1, base_depth=1, hidden_sizes=(), **parts)
 
     def first_prior(self, batch_shape, given=None):
         loc = tf.zeros(tf.concat([batch_shape, [1]], axis=0))

@@ -73,7 +73,6 @@ class VAEModel(base.LatentModel):
         z2_size: int = 256,
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (256, 256),
-        name: str = "vae_model",
         state_size: Optional[int] = None,
     ):
         """Constructor; arguments and errors as `two_layer.TwoLayerModel`'s."""
@@ -85,7 +84,6 @@ class VAEModel(base.LatentModel):
             action_size=action_size,
             base_depth=base_depth,
             hidden_sizes=hidden_sizes,
-            name=name,
             state_size=state_size,
         )
         self._z1_size = z1_size
@@ -133,7 +131,6 @@ class SimpleFilteringModel(base.LatentModel):
         z_size: int = 256,
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (256, 256),
-        name: str = "simple_filtering_model",
         state_size: Optional[int] = None,
     ):
         """Constructor.
@@ -143,7 +140,6 @@ class SimpleFilteringModel(base.LatentModel):
             z_size: Dimensions of z.
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of every head.
-            name: Name.
             state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
@@ -157,7 +153,6 @@ class SimpleFilteringModel(base.LatentModel):
             action_size=action_size,
             base_depth=base_depth,
             hidden_sizes=hidden_sizes,
-            name=name,
             state_size=state_size,
         )
         self._z_size = z_size

@@ -37,7 +37,6 @@ class LatentModel(tf.Module, abc.ABC):
         action_size: int,
         base_depth: int,
         hidden_sizes: Sequence[int],
-        name: str,
         encoder: Optional[tf.Module] = None,
         decoder: Optional[tf.Module] = None,
         reward: Optional[heads.HeadClass] = None,
@@ -51,13 +50,12 @@ class LatentModel(tf.Module, abc.ABC):
             action_size: A.
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of the reward's head, and of the state's head and encoder.
-            name: Name.
             encoder: Of frames; the paper's where None.
             decoder: Of frames; the paper's where None.
             reward: The reward's head; a Gaussian of z_t, a_t and z_{t+1} where None.
             state_size: S of a simulator's state that is observed beside the frames; there is none where None.
         """
-        super().__init__(name=name)
+        super().__init__()
         self._layers = tuple(layer_sizes)
         self.kl_layers = tuple(kl_layers)
         self.latent_size = sum(layer_sizes.values())

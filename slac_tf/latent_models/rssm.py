@@ -40,7 +40,6 @@ class RSSM(base.LatentModel):
         reward_hidden_sizes: Sequence[int] = (256, 256),
         free_nats: float = 3.0,
         reward_of_arrival: bool = False,
-        name: str = "rssm",
         state_size: Optional[int] = None,
     ):
         """Constructor.
@@ -54,7 +53,6 @@ class RSSM(base.LatentModel):
             reward_hidden_sizes: Hidden layers of the reward model.
             free_nats: KL of a step below which it costs nothing.
             reward_of_arrival: Whether the reward model is PlaNet's, p(r_t | h_{t+1}, s_{t+1}), and not SLAC's.
-            name: Name.
             state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
@@ -70,7 +68,6 @@ class RSSM(base.LatentModel):
             action_size=action_size,
             base_depth=base_depth,
             hidden_sizes=reward_hidden_sizes,
-            name=name,
             state_size=state_size,
             encoder=planet_conv.PlanetEncoder(base_depth),
             decoder=planet_conv.PlanetDecoder(h_size + s_size, base_depth),

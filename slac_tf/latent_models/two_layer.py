@@ -36,7 +36,6 @@ class TwoLayerModel(base.LatentModel):
         z2_size: int = 256,
         base_depth: int = 32,
         hidden_sizes: Sequence[int] = (256, 256),
-        name: str = "two_layer_model",
         state_size: Optional[int] = None,
     ):
         """Constructor.
@@ -47,7 +46,6 @@ class TwoLayerModel(base.LatentModel):
             z2_size: Dimensions of z2.
             base_depth: Channels of the encoder's first layer.
             hidden_sizes: Hidden layers of every head.
-            name: Name.
             state_size: S of a simulator's state that is observed beside the frames; None where none is.
 
         Raises:
@@ -62,7 +60,6 @@ class TwoLayerModel(base.LatentModel):
             action_size=action_size,
             base_depth=base_depth,
             hidden_sizes=hidden_sizes,
-            name=name,
             state_size=state_size,
         )
         self._z1_size = z1_size

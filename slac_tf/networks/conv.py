@@ -111,8 +111,8 @@ def _glorot_uniform(fan_in: int, fan_out: int) -> tf.keras.initializers.Initiali
 class Encoder(tf.Module):
     """Frames to features: five convolutions, 32-64-128-256-256 channels at base depth 32."""
 
-    def __init__(self, base_depth: int = 32, name: str = "encoder"):
-        super().__init__(name=name)
+    def __init__(self, base_depth: int = 32):
+        super().__init__()
         self.feature_size = 8 * base_depth
         layers = build_convolution_policy()
         conv = functools.partial(layers.conv2d, strides=2, padding="same", activation=layers.leaky_relu)
@@ -154,8 +154,8 @@ class Decoder(tf.Module):
     Leaky ReLU also on the output layer, as the published code has it (the text exempts output layers).
     """
 
-    def __init__(self, latent_size: int, base_depth: int = 32, name: str = "decoder"):
-        super().__init__(name=name)
+    def __init__(self, latent_size: int, base_depth: int = 32):
+        super().__init__()
         self._depth = 8 * base_depth
         layers = build_convolution_policy()
         self._first = layers.dense(

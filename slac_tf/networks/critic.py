@@ -15,7 +15,6 @@ class Critic(tf.Module):
         state_size: int,
         action_size: int,
         hidden_sizes: Sequence[int] = (256, 256),
-        name: str = "critic",
         *,
         layer_norm: bool = False,
     ):
@@ -25,10 +24,9 @@ class Critic(tf.Module):
             state_size: S.
             action_size: A.
             hidden_sizes: Of the layers before the output layer.
-            name: Name.
             layer_norm: Whether each hidden layer is normalized before its ReLU.
         """
-        super().__init__(name=name)
+        super().__init__()
         self._mlp = mlp.MLP(state_size + action_size, hidden_sizes, 1, tf.nn.relu, layer_norm=layer_norm)
 
     def redraw(self) -> None:

@@ -22,16 +22,15 @@ class FrameEncoder(Protocol):
 class JointEncoder(tf.Module):
     """Features of a frame and as many of the simulator's state, side by side."""
 
-    def __init__(self, frames: FrameEncoder, state_size: int, hidden_sizes: Sequence[int], name: str = "joint_encoder"):
+    def __init__(self, frames: FrameEncoder, state_size: int, hidden_sizes: Sequence[int]):
         """Constructor.
 
         Args:
             frames: Encoder of the frames.
             state_size: S.
             hidden_sizes: Leaky ReLU layers between the state and its features.
-            name: Name.
         """
-        super().__init__(name=name)
+        super().__init__()
         self._frames = frames
         self._state = mlp.MLP(state_size, hidden_sizes, frames.feature_size, tf.nn.leaky_relu)
         self.feature_size = 2 * frames.feature_size

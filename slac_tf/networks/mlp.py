@@ -15,7 +15,6 @@ class MLP(tf.Module):
         hidden_sizes: Sequence[int],
         output_size: int,
         activation: Callable[[tf.Tensor], tf.Tensor],
-        name: str = "mlp",
         *,
         layer_norm: bool = False,
     ):
@@ -26,10 +25,9 @@ class MLP(tf.Module):
             hidden_sizes: Of the layers before the output layer.
             output_size: Size of the output.
             activation: Of the hidden layers.
-            name: Name.
             layer_norm: Whether each hidden layer is normalized before its activation (Ba et al. 2016).
         """
-        super().__init__(name=name)
+        super().__init__()
         self._layers: List[tf.keras.layers.Layer] = []
         for size in hidden_sizes:
             if layer_norm:

@@ -22,8 +22,8 @@ class PlanetEncoder(encoders.ConvolutionStack):
 class PlanetDecoder(tf.Module):
     """A linear layer, then transposed convolutions of stride 2: 128-64-32-3 channels at base depth 32."""
 
-    def __init__(self, latent_size: int, base_depth: int = 32, name: str = "planet_decoder"):
-        super().__init__(name=name)
+    def __init__(self, latent_size: int, base_depth: int = 32):
+        super().__init__()
         self._first = tf.keras.layers.Dense(32 * base_depth)
         deconv = functools.partial(conv.build_convolution_policy().conv2d_transpose, strides=2)
         self._layers = [

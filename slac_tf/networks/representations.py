@@ -20,16 +20,15 @@ class FeatureHistory(tf.Module):
     features as given (Appendix B: the convolutional layers are not updated by the actor objective).
     """
 
-    def __init__(self, encoder: Any, action_size: int, length: int, name: str = "feature_history"):
+    def __init__(self, encoder: Any, action_size: int, length: int):
         """Constructor.
 
         Args:
             encoder: Frames, or frames and state, to features.
             action_size: A.
             length: H, the number of frames; there are H-1 actions.
-            name: Name.
         """
-        super().__init__(name=name)
+        super().__init__()
         self.length = length
         self.feature_size = encoder.feature_size
         self.action_size = action_size
@@ -143,19 +142,17 @@ class FrameFeatures(tf.Module):
         self,
         encoder: Callable[[], encoders.FrameEncoder] = encoders.build_slac_encoder,
         length: int = 4,
-        name: str = "frame_features",
     ):
         """Constructor.
 
         Args:
             encoder: Makes the encoder of a frame.
             length: H, the number of frames.
-            name: Name.
 
         Raises:
             ValueError: If `length` is no positive integer or `encoder` no reference.
         """
-        super().__init__(name=name)
+        super().__init__()
         checks.counts("FrameFeatures", length=length)
         checks.references("FrameFeatures", encoder=encoder)
         self.length = length
@@ -185,19 +182,17 @@ class StackedFrames(tf.Module):
         self,
         encoder: Callable[..., encoders.FrameEncoder] = encoders.build_control_suite_encoder,
         length: int = 3,
-        name: str = "stacked_frames",
     ):
         """Constructor.
 
         Args:
             encoder: Called with `channels=3 * length`.
             length: H, the number of frames.
-            name: Name.
 
         Raises:
             ValueError: If `length` is no positive integer or `encoder` no reference.
         """
-        super().__init__(name=name)
+        super().__init__()
         checks.counts("StackedFrames", length=length)
         checks.references("StackedFrames", encoder=encoder)
         self.length = length

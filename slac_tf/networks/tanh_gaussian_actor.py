@@ -16,10 +16,8 @@ class TanhGaussianActor(tf.Module):
     The standard deviation is exp(clip(·, -20, 2)), as in the published code; the text has a softplus.
     """
 
-    def __init__(
-        self, input_size: int, action_size: int, hidden_sizes: Sequence[int] = (256, 256), name: str = "actor"
-    ):
-        super().__init__(name=name)
+    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int] = (256, 256)):
+        super().__init__()
         self._mlp = mlp.MLP(input_size, hidden_sizes, 2 * action_size, tf.nn.relu)
 
     def redraw(self) -> None:

@@ -11,8 +11,8 @@ from slac_tf.networks import layer_norm_mlp, representations
 class DeterministicActor(tf.Module):
     """μ(s), in (-1, 1)."""
 
-    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int], name: str = "actor"):
-        super().__init__(name=name)
+    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int]):
+        super().__init__()
         # Almost zero at first: an action in the middle, where tanh has a gradient.
         self._mlp = layer_norm_mlp.LayerNormMLP(input_size, hidden_sizes, action_size, output_scale=1e-4)
 
@@ -37,7 +37,6 @@ class CategoricalCritic(tf.Module):
         action_size: int,
         hidden_sizes: Sequence[int],
         support: tf.Tensor,
-        name: str = "critic",
     ):
         """Constructor.
 
@@ -46,9 +45,8 @@ class CategoricalCritic(tf.Module):
             action_size: A.
             hidden_sizes: The action joins after the first.
             support: The atoms, `[K] float32`.
-            name: Name.
         """
-        super().__init__(name=name)
+        super().__init__()
         self.support = support
         self._mlp = layer_norm_mlp.LayerNormMLP(
             input_size, hidden_sizes, support.shape.num_elements(), joining_size=action_size

@@ -54,8 +54,8 @@ class ParticleBelief(tf.Module):
         self._observer = _make_observer(observation_spec, base_depth, state_hidden_sizes)
         self._action = networks.dense(action_features)
         self._latent = networks.dense(memory_size)
-        self._proposal = networks.GaussianHead((memory_size,), latent_size, "proposal")
-        self._prior = networks.GaussianHead((memory_size,), latent_size, "prior")
+        self._proposal = networks.GaussianHead((memory_size,), latent_size)
+        self._prior = networks.GaussianHead((memory_size,), latent_size)
         self._memory = tf.keras.layers.GRUCell(memory_size)
         self._summary = tf.keras.layers.GRUCell(memory_size)
         self._num_particles = num_particles

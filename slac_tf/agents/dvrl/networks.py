@@ -48,8 +48,8 @@ class Gaussian(NamedTuple):
 class GaussianHead(tf.Module):
     """ReLU layers, then a mean and a variance, softplus(·) + 1e-4."""
 
-    def __init__(self, hidden_sizes: Sequence[int], output_size: int, name: str):
-        super().__init__(name=name)
+    def __init__(self, hidden_sizes: Sequence[int], output_size: int):
+        super().__init__()
         self._layers = [*map(dense, hidden_sizes), dense(2 * output_size, None)]
 
     def __call__(self, *inputs: tf.Tensor) -> Gaussian:
@@ -66,17 +66,16 @@ class StateObserver(tf.Module):
 
     observation = "state"
 
-    def __init__(self, size: int, hidden_sizes: Sequence[int], name: str = "state_observer"):
+    def __init__(self, size: int, hidden_sizes: Sequence[int]):
         """Constructor.
 
         Args:
             size: Of the vectors.
             hidden_sizes: Of the encoder, the last one its features, and of the decoder.
-            name: Name.
         """
-        super().__init__(name=name)
+        super().__init__()
         self._encoder = [dense(units) for units in hidden_sizes]
-        self._decoder = GaussianHead(hidden_sizes, size, "decoder")
+        self._decoder = GaussianHead(hidden_sizes, size)
 
     def encode(self, states: tf.Tensor) -> tf.Tensor:
         """`[N, S] float32` to `[N, F] float32`."""
@@ -97,14 +96,13 @@ class PixelObserver(tf.Module):
 
     observation = "pixels"
 
-    def __init__(self, base_depth: int, name: str = "pixel_observer"):
+    def __init__(self, base_depth: int):
         """Constructor.
 
         Args:
             base_depth: Channels of the first and the third layer; the second has twice as many.
-            name: Name.
         """
-        super().__init__(name=name)
+        super().__init__()
         layers = conv.build_convolution_policy()
         orthogonal = functools.partial(tf.keras.initializers.Orthogonal, math.sqrt(2.0))
         self._pixels = layers.pixels
@@ -144,8 +142,8 @@ class PixelObserver(tf.Module):
 class GaussianActor(tf.Module):
     """N(linear(belief), exp(log std)²), the standard deviation the same for all beliefs and 1 at first."""
 
-    def __init__(self, input_size: int, action_size: int, name: str = "actor"):
-        super().__init__(name=name)
+    def __init__(self, input_size: int, action_size: int):
+        super().__init__()
         self._mean = dense(action_size, None, gain=0.01)
         self._mean(tf.zeros([1, input_size]))
         self._log_std = tf.Variable(tf.zeros([action_size]), name="log_std")
@@ -170,8 +168,8 @@ class GaussianActor(tf.Module):
 class Critic(tf.Module):
     """V, linear in the belief."""
 
-    def __init__(self, input_size: int, name: str = "critic"):
-        super().__init__(name=name)
+    def __init__(self, input_size: int):
+        super().__init__()
         self._layer = dense(1, None)
         self._layer(tf.zeros([1, input_size]))
 

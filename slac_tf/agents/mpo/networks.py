@@ -13,8 +13,8 @@ _INIT_SCALE, _MIN_SCALE = 0.3, 1e-6
 class GaussianActor(tf.Module):
     """A diagonal Gaussian over actions, without bounds: whoever acts clips."""
 
-    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int], name: str = "actor"):
-        super().__init__(name=name)
+    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int]):
+        super().__init__()
         # Almost zero at first: means in the middle, standard deviations of 0.3.
         self._mlp = layer_norm_mlp.LayerNormMLP(input_size, hidden_sizes, 2 * action_size, output_scale=1e-4)
 
@@ -68,8 +68,8 @@ class GaussianActor(tf.Module):
 class ClippedActionCritic(tf.Module):
     """Q(s, a) of the action that the environment would get, clipped to [-1, 1]."""
 
-    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int], name: str = "critic"):
-        super().__init__(name=name)
+    def __init__(self, input_size: int, action_size: int, hidden_sizes: Sequence[int]):
+        super().__init__()
         self._mlp = layer_norm_mlp.LayerNormMLP(input_size, hidden_sizes, 1, joining_size=action_size)
 
     def __call__(self, inputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:

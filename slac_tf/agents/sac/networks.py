@@ -35,12 +35,12 @@ def make_networks(
         The networks.
     """
 
-    def critics(prefix: str) -> Sequence[critic.Critic]:
-        return [critic.Critic(representation.size, action_size, hidden_sizes, name=f"{prefix}_{i}") for i in (1, 2)]
+    def critics() -> Sequence[critic.Critic]:
+        return [critic.Critic(representation.size, action_size, hidden_sizes) for _ in range(2)]
 
     return SacNetworks(
         representation=representation,
-        critics=critics("critic"),
-        target_critics=critics("target_critic"),
+        critics=critics(),
+        target_critics=critics(),
         actor=tanh_gaussian_actor.TanhGaussianActor(representation.size, action_size, hidden_sizes),
     )

@@ -72,18 +72,15 @@ def make_networks(
     history = representations.FeatureHistory(model.encoder, action_size, history_length)
     of_actor, of_critics = actor_input(model, history), critic_input(model, history)
 
-    def critics(prefix: str) -> Sequence[critic.Critic]:
+    def critics() -> Sequence[critic.Critic]:
         return [
-            critic.Critic(
-                of_critics.size, action_size, hidden_sizes, name=f"{prefix}_{i}", layer_norm=critic_layer_norm
-            )
-            for i in (1, 2)
+            critic.Critic(of_critics.size, action_size, hidden_sizes, layer_norm=critic_layer_norm) for _ in range(2)
         ]
 
     return SlacNetworks(
         model=model,
-        critics=critics("critic"),
-        target_critics=critics("target_critic"),
+        critics=critics(),
+        target_critics=critics(),
         critic_input=of_critics,
         actor=tanh_gaussian_actor.TanhGaussianActor(of_actor.size, action_size, hidden_sizes),
         actor_input=of_actor,

@@ -18,7 +18,6 @@ class HeadResets(tf.Module):
         networks: slac_networks.SlacNetworks,
         optimizers: slac_networks.SlacOptimizers,
         log_alpha: tf.Variable,
-        name: str = "head_resets",
     ):
         """Constructor.
 
@@ -27,9 +26,8 @@ class HeadResets(tf.Module):
             networks: The agent's.
             optimizers: The agent's, with all their moments made.
             log_alpha: Logarithm of the temperature, at its initial value.
-            name: Name.
         """
-        super().__init__(name=name)
+        super().__init__()
         self._interval = interval
         self._networks = networks
         self._log_alpha = log_alpha
