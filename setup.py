@@ -43,7 +43,7 @@ class BuildWithShippedFiles(build_py.build_py):
 
 setuptools.setup(
     name="slac-tf",
-    version="0.1.0",
+    version="0.2.0.dev0",
     description="Stochastic Latent Actor-Critic on TensorFlow and TF-Agents",
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",
