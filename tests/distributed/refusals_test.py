@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 
@@ -27,7 +28,10 @@ command.run(collect.main)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A replay server, its address, and its root."""
-    root, port = tmp_path_factory.mktemp("server"), 18_765
+    root = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:  # another worker may have a server of its own
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = launched.command("replay_server", root / "run", (), f"--port={port}", f"--ready_file={root / 'ready'}")
     with launched.Process(command, root / "server.log") as process:
         process.wait_for(lambda: (root / "ready").exists())
@@ -123,5 +127,6 @@ def test_it_listens_on_loopback_alone(server):
     if shutil.which("ss") is None:
         pytest.skip("no ss here")
     output = subprocess.run(["ss", "-Hltn"], check=True, capture_output=True, text=True).stdout
-    (line,) = [line for line in output.splitlines() if line.split()[3].endswith(":18765")]
-    assert "%lo:18765" in line
+    port = server[1].rpartition(":")[2]
+    (line,) = [line for line in output.splitlines() if line.split()[3].endswith(f":{port}")]
+    assert f"%lo:{port}" in line
