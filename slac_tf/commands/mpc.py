@@ -17,8 +17,9 @@ def main() -> int:
     Returns:
         0, 1 after a failure, 2 after a user's mistake, 130 or 143 where a signal stopped it.
     """
-    if run_flags.mistake():
-        return command.fail(run_flags.mistake())
+    mistake = run_flags.mistake()
+    if mistake:
+        return command.fail(mistake)
     command.configure_process()
     # Slow, and only once the process is configured.
     import gin

@@ -16,8 +16,9 @@ def main() -> int:
     Returns:
         0, 1 after a failure, 2 after a user's mistake, 130 or 143 where a signal stopped it.
     """
-    if run_flags.mistake():
-        return command.fail(run_flags.mistake())
+    mistake = run_flags.mistake()
+    if mistake:
+        return command.fail(mistake)
     # Until the run takes the signal over, which then writes a checkpoint.
     signal.signal(signal.SIGINT, lambda *_: os._exit(command.fail("interrupted before the run began", code=130)))
     command.configure_process()

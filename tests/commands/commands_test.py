@@ -7,7 +7,9 @@ import subprocess
 import sys
 from unittest import mock
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from slac_tf.replay import memory
 from slac_tf.runs import failures, run_dir
@@ -167,6 +169,18 @@ def test_export_without_checkpoint(command, tmp_path):
     (tmp_path / "config.gin").write_text("# seed = 0\n" + config)
     refused(command("export", f"--root_dir={tmp_path}"), "no checkpoint", str(tmp_path / "train" / "checkpoints"))
     assert [path.name for path in tmp_path.iterdir()] == ["config.gin"]
+
+
+def test_predict_writes_its_picture_into_a_new_directory(command, tmp_path, monkeypatch):
+    from slac_tf.config import configuration
+    from slac_tf.training import prediction
+
+    picture = np.random.default_rng(0).integers(0, 256, [8, 6, 3], np.uint8)
+    monkeypatch.setattr(configuration, "load_run", lambda root_dir: "")
+    monkeypatch.setattr(prediction, "predict", lambda root_dir, config, **settings: picture)
+    out = tmp_path / "new" / "figure.png"
+    assert command("predict", "--root_dir=x", f"--out={out}")[0] == 0
+    np.testing.assert_array_equal(np.array(Image.open(out)), picture)
 
 
 def test_play_mistakes(command, tmp_path):

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from slac_tf.config import configuration
-from slac_tf.runs import checkpoints, failures
+from slac_tf.replay import errors
+from slac_tf.runs import checkpoints, failures, run_dir
+from slac_tf.training import experiment
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INITIAL_AGENT_STEPS, AGENT_STEPS = 30, 60  # episodes have 20
@@ -84,6 +86,19 @@ TROUBLES = {
     "frame_shape": r"rendered uint8 \(32, 64, 3\), expected uint8 \(64, 64, 3\)",
     "frame_dtype": r"rendered float64 \(64, 64, 3\), expected uint8 \(64, 64, 3\)",
 }
+
+
+def test_a_start_that_fails_lets_go_of_the_directory(tmp_path, monkeypatch):
+    config = configuration.load([f"gin_configs/{name}" for name in STATE], [*SETTINGS, *trouble("step", at=1000)])
+    plan = experiment.train_eval(tmp_path, 0, config)
+
+    def no_replay(plan):
+        raise errors.ReplayError("no replay server")
+
+    monkeypatch.setattr(experiment, "_replay", no_replay)
+    with pytest.raises(errors.ReplayError, match="no replay server"), experiment.started(plan):
+        pass
+    run_dir.RunDir(tmp_path).open(config, "", 0)  # is in use where `plan`, which is still there, holds the lock
 
 
 @pytest.mark.parametrize("name", TROUBLES)
