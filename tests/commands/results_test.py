@@ -81,7 +81,7 @@ def test_without_matplotlib(command, tmp_path, monkeypatch):
     refused(command("results", "--figure=4", f"--out={tmp_path}/figure4.png"), "pip install matplotlib")
 
 
-@pytest.mark.parametrize("name", ["quickstart", "sac_state"])
+@pytest.mark.parametrize("name", ["quickstart/batch64", "sac_state"])
 def test_the_runs_of_the_repository_can_be_drawn(command, name):
     code, out, _ = command("results", f"--runs={ROOT}/results/{name}", "--policy=stochastic", "--policy=greedy")
     assert code == 0 and "| runs | 3 |" in out
