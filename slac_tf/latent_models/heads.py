@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import tensorflow as tf
 
 from slac_tf.networks import mlp
+from slac_tf.utils import seeds
 
 LayerState = Dict[str, tf.Tensor]
 HeadClass = Callable[..., Any]
@@ -131,6 +132,4 @@ class ArrivalRewardHead(tf.Module):
 
 
 def _noise(shape: tf.Tensor) -> tf.Tensor:
-    # In eager mode TensorFlow builds a kernel of 43 kB for each draw without a seed, and keeps it; draws with one
-    # seed share a kernel and go on in its sequence. In a graph they would all be the same.
-    return tf.random.normal(shape, seed=0 if tf.executing_eagerly() else None)
+    return tf.random.normal(shape, seed=seeds.of_draw())

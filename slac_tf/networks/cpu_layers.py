@@ -150,7 +150,7 @@ def _transposed_5x5(inputs: tf.Tensor, kernel: tf.Tensor) -> Any:
     """
     filters, channels = kernel.shape[2], kernel.shape[3]
     # With SAME, out[o] = Σ_i in[i] kernel[o + 1 - 2 i]. At o = 2 y + a and i = y + d, d from -1 to 1, that is row
-    # a + 1 - 2 d of the kernel, which has none at a = 0, d = -1: there the padded row 5 stands.
+    # a + 1 - 2 d of the kernel, which has none at a = 0, d = 1: there the padded row 5 stands.
     rows = tf.constant([[3, 1, 5], [4, 2, 0]])  # [a, d], ordered so that d = -1, 0, 1
     padded = tf.pad(kernel, [[0, 1], [0, 1], [0, 0], [0, 0]])
     blocks = tf.gather(tf.gather(padded, rows, axis=0), rows, axis=2)  # [a, d, b, e, F, C]

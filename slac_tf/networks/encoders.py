@@ -1,4 +1,4 @@
-"""Encoders of 64x64 frames for agents without a latent model, by the names that gin files use."""
+"""Encoders beside SLAC's own: of frames, states, or both, by the names that gin files use."""
 
 from typing import Any, Callable, Mapping, Protocol, Sequence, Tuple
 

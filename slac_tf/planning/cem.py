@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 import gin
 import tensorflow as tf
 
-from slac_tf.utils import checks
+from slac_tf.utils import checks, seeds
 
 _LEAST_VARIANCE = 1e-6
 
@@ -80,7 +80,8 @@ def optimize(
     mean = tf.zeros(shape) if first_mean is None else tf.convert_to_tensor(first_mean, tf.float32)
 
     def refit(mean: tf.Tensor, std: tf.Tensor) -> Plan:
-        noise = tf.random.normal([batch_size, settings.candidates, settings.horizon, action_size])
+        size = [batch_size, settings.candidates, settings.horizon, action_size]
+        noise = tf.random.normal(size, seed=seeds.of_draw())
         # Refitted to what is really carried out, hence clipped here and not in `evaluate`.  [B, J, H, A]
         candidates = tf.clip_by_value(mean[:, tf.newaxis] + std[:, tf.newaxis] * noise, -1.0, 1.0)
         best = tf.math.top_k(evaluate(candidates), settings.elites, sorted=False).indices  # [B, K]

@@ -1,1 +1,1 @@
-"""Policies that act on a history of observations and actions."""
+"""Policies: on a history of observations, a latent, a belief, or a plan."""

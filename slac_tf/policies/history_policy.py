@@ -76,7 +76,7 @@ class HistoryPolicy(tf_policy.TFPolicy):
         past = policy_state["actions"]
         past = masks.where(begins, tf.zeros_like(past), past)
         inputs = self._representation.flatten(features, past)  # [B, S]
-        action = self._actor.mode(inputs) if self._greedy else self._actor(inputs).sample()
+        action = self._actor.mode(inputs) if self._greedy else self._actor.sample(inputs)
         # The newest action leads from the newest frame; at the next step it is the last of H-1.
         state = {**seen, "actions": tf.concat([past, action[:, tf.newaxis]], axis=1)[:, 1:]}
         return policy_step.PolicyStep(action, state, ())

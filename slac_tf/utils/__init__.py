@@ -1,1 +1,1 @@
-"""Masks and images; nothing here knows reinforcement learning agents."""
+"""What everything else may use; nothing here knows reinforcement learning agents."""

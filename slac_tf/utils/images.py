@@ -5,6 +5,8 @@ from typing import Sequence
 import numpy as np
 import tensorflow as tf
 
+from slac_tf.utils import seeds
+
 
 def to_float(frames: tf.Tensor) -> tf.Tensor:
     """Scales frames to [0, 1].
@@ -43,8 +45,7 @@ def quantize(frames: tf.Tensor) -> tf.Tensor:
     """
     levels = 32.0
     kept = tf.floor(tf.cast(frames, tf.float32) / (256.0 / levels))
-    # In eager mode TensorFlow keeps a kernel for each draw without a seed; draws with one seed share it and go on.
-    noise = tf.random.uniform(tf.shape(frames), seed=0 if tf.executing_eagerly() else None)
+    noise = tf.random.uniform(tf.shape(frames), seed=seeds.of_draw())
     return (kept + noise) / levels
 
 

@@ -1,4 +1,4 @@
-"""The one optimizer of all agents, and gradient steps that are made whole or not at all."""
+"""The agents' optimizers, and gradient steps that are made whole or not at all."""
 
 from typing import Callable, List, NamedTuple, Optional, Sequence
 

@@ -107,6 +107,7 @@ def test_gradients_do_not_cross_a_reset_and_stay_finite(model, window):
         prior = model.prior(posterior, actions, tf.constant(RESET))
         loss = tf.reduce_sum(model.kl(posterior, prior, tf.constant(RESET))["z1"][:, 2:])
     by_features, by_actions = (g.numpy() for g in tape.gradient(loss, [features, actions]))
+    assert np.all(np.isfinite(by_features)) and np.all(np.isfinite(by_actions))
     assert not np.any(by_features[0, :2])
     assert not np.any(by_actions[0, :2])
     assert np.all(np.any(by_features[0, 2:], axis=-1))

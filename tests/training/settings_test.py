@@ -1,6 +1,7 @@
 import dataclasses
 import re
 import types as types_lib
+import typing
 
 import gin
 import pytest
@@ -17,6 +18,8 @@ COUNTS = (
     (settings.EvaluationSettings, "keep_exports"),
     (settings.EvaluationSettings, "max_episode_agent_steps"),
     (settings.Intervals, "summary_train_steps"),
+    (settings.Distributed, "max_lead_agent_steps"),
+    (settings.Distributed, "learner_devices"),
 )
 WHOLE = (
     (settings.Schedule, "initial_collect_agent_steps"),
@@ -27,7 +30,7 @@ NOT_NEGATIVE = (
     (settings.Schedule, "updates_per_agent_step"),
     (settings.Intervals, "log_seconds"),
 )
-POSITIVE = ((settings.Intervals, "checkpoint_seconds"),)
+POSITIVE = ((settings.Intervals, "checkpoint_seconds"), (settings.Distributed, "peer_wait_seconds"))
 SWITCHES = (
     (settings.ReplaySettings, "reachable_from_network"),
     (settings.InitialModel, "encoder_only"),
@@ -42,10 +45,7 @@ def make(kind, **values):
 def test_the_lists_above_are_whole():
     optional = {(settings.Schedule, name) for name in ("initial_collect_episodes", "updates_per_episode")}
     listed = {*optional, *COUNTS, *WHOLE, *NOT_NEGATIVE, *POSITIVE, *SWITCHES, (settings.InitialModel, "root_dir")}
-    kinds = {
-        *(settings.Schedule, settings.ReplaySettings, settings.EvaluationSettings),
-        *(settings.Intervals, settings.InitialModel, settings.Processor),
-    }
+    kinds = typing.get_type_hints(settings.Settings).values()
     assert listed == {(kind, field.name) for kind in kinds for field in dataclasses.fields(kind)}
 
 

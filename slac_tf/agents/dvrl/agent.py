@@ -203,7 +203,8 @@ class DvrlAgent(base.Agent):
         is_transition = tf.cast(tf.not_equal(experience.step_type[:, :-1], ts.StepType.LAST), tf.float32)
 
         def mean(of_transitions: tf.Tensor) -> tf.Tensor:
-            return tf.reduce_sum(is_transition * of_transitions, axis=1) / tf.reduce_sum(is_transition, axis=1)
+            sums = tf.reduce_sum(is_transition * of_transitions, axis=1)
+            return tf.math.divide_no_nan(sums, tf.reduce_sum(is_transition, axis=1))  # a window may be a reset alone
 
         return {
             "policy_loss": mean(a2c.policy_loss(log_prob[:, :-1], returns, values[:, :-1])),

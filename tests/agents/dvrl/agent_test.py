@@ -201,7 +201,6 @@ def test_learns_the_evidence_and_counts_its_steps():
     assert float(infos[-1].extra["elbo"]) > float(infos[0].extra["elbo"]) + 1.0
     assert int(agent.train_step_counter) == 60
     assert set(infos[0].extra) >= {"policy_loss", "value_loss", "entropy", "elbo", "dvrl_gradient_norm"}
-    # Neither half of a window of two episodes counts a reset.
     with pytest.raises(ValueError, match=r"sequences of 3 steps, expected sequence_length \+ 1 = 4"):
         agent.train(tf.nest.map_structure(lambda x: x[:, :3], window))
 
