@@ -15,7 +15,7 @@ TASKS = {
     "cheetah_run": ("cheetah_run", 4, 6, 3_000_000),
     "walker_walk": ("walker_walk", 2, 6, 1_000_000),
     "ball_in_cup_catch": ("ball_in_cup_catch", 4, 2, 1_000_000),
-    "finger_spin": ("finger_spin", 2, 2, 500_000),
+    "finger_spin": ("finger_spin", 2, 2, 1_000_000),
     "half_cheetah": ("HalfCheetah-v4", 1, 6, 1_000_000),
     "walker2d": ("Walker2d-v4", 4, 6, 4_000_000),
     "hopper": ("Hopper-v4", 2, 3, 2_000_000),
