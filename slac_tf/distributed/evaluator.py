@@ -13,7 +13,6 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import reverb
 import tensorflow as tf
-from absl import logging
 
 from slac_tf import types
 from slac_tf.distributed import collector, liveness, protocol, remote_driver, remote_replay
@@ -32,7 +31,7 @@ _NO_FRAMES = np.zeros([0], np.uint8)
 class RemoteEvaluator:
     """Stands in for the learner's evaluator: it has another process evaluate, one evaluation after the other.
 
-    While one is made the newest other one waits; the learner waits for that of the run's end alone. Its checkpoints
+    While one is made another one waits; the learner waits where a third is due, and at the run's end. Its checkpoints
     hold both, with the weights to evaluate: so no checkpoint is without an evaluation that was due before it.
     """
 
@@ -88,12 +87,10 @@ class RemoteEvaluator:
         """
         del replay, should_stop
         if all(position["agent_step"] != other["agent_step"] for other, _ in self._pending):
-            if len(self._pending) > 1:
-                dropped, _ = self._pending.pop()
-                logging.warning("no evaluation at env step %d: two are not finished yet", dropped["env_step"])
+            self._connection.wait_for(lambda: self._unwritten() < 2, "the evaluator, which has two to make")
             self._add(dict(position), [variable.numpy() for variable in self._variables])
         if position["agent_step"] >= self._driver.total_agent_steps:
-            self._connection.wait_for(self._all_written, "the evaluator")
+            self._connection.wait_for(lambda: self._unwritten() == 0, "the evaluator")
 
     def _add(self, position: Dict[str, Any], weights: List[np.ndarray]) -> None:
         key = np.array([self._driver.generation, position["agent_step"], position["env_step"]])
@@ -103,9 +100,9 @@ class RemoteEvaluator:
         for number, (position, item) in enumerate(self._pending):
             np.savez(directory / f"evaluation{number}.npz", json.dumps(position), *item[1:])
 
-    def _all_written(self) -> bool:
+    def _unwritten(self) -> int:
         self._write()
-        return not self._pending
+        return len(self._pending)
 
     def _write(self) -> None:
         """Writes what came back; in the main thread."""
@@ -123,10 +120,11 @@ class RemoteEvaluator:
 
     def _exchange(self, client: reverb.Client, info: Dict[str, Any]) -> None:
         self._returns.extend(protocol.newest(client, info, protocol.RETURNS, info[protocol.RETURNS].current_size))
-        if not self._pending:
+        try:
+            item = self._pending[0][1]
+        except IndexError:  # there is none, or the main thread has just written the last one
             self._driver.evaluation_step = -1
             return
-        item = self._pending[0][1]
         step = int(item[0][1])
         if step != self._driver.evaluation_step or not info[protocol.EVALUATION].current_size:
             client.insert(item, {protocol.EVALUATION: 1.0})

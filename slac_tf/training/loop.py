@@ -46,8 +46,7 @@ def run(experiment: experiment_lib.Experiment) -> Result:
         with contextlib.suppress(signals.Stopped):
             collect_at_random(experiment)
             pretrain(experiment)
-            if _evaluation_is_due(experiment) or not experiment.keeper.counters.last_eval:  # not wherever it is resumed
-                _evaluate(experiment)
+            _evaluate_at_the_beginning(experiment)
             train(experiment)
             _evaluate(experiment)
         if experiment.stop:
@@ -159,6 +158,14 @@ def _show(experiment: experiment_lib.Experiment, shown: progress.Progress, **cou
 
 def _evaluation_is_due(experiment: experiment_lib.Experiment) -> bool:
     return experiment.evaluator.is_due(experiment.keeper.env_step, experiment.environment.action_repeat)
+
+
+def _evaluate_at_the_beginning(experiment: experiment_lib.Experiment) -> None:
+    """Evaluates before the first train step, and where a run was stopped when it should have."""
+    if experiment.keeper.counters.has_updates:  # of a run that was stopped between them: evaluated after them
+        return
+    if _evaluation_is_due(experiment) or not (experiment.keeper.counters.last_eval or experiment.keeper.train_step):
+        _evaluate(experiment)
 
 
 def _evaluate(experiment: experiment_lib.Experiment) -> None:

@@ -108,3 +108,23 @@ def test_a_server_that_starts_again_is_no_longer_done():
         answer(0)
         assert not subscriber.is_done
         assert subscriber.progress == done._replace(phase=protocol.Phase.HOLD)
+
+
+def test_the_learner_waits_where_a_third_evaluation_is_due(made):
+    of, _, here, _ = made(tf.Variable([1.0]), 7)
+    waited = []
+
+    def wait_for(condition, what):
+        while not condition():
+            waited.append(what)
+            key, _ = exchange(of)
+            exchange(of, [[key, np.zeros([2, 1, 3])]])
+
+    def evaluate(agent_step):
+        of.evaluate(position(agent_step), None, None)
+        return [call.args[1]["agent_step"] for call in here.write.call_args_list]
+
+    of._connection.wait_for = wait_for
+    assert [evaluate(agent_step) for agent_step in (10, 20, 30)] == [[], [], [10]]
+    assert waited == ["the evaluator, which has two to make"]
+    assert evaluate(1000) == [10, 20, 30, 1000]  # the run's end

@@ -15,15 +15,18 @@ TOTAL = 400
 SECONDS = 10
 
 
-def check(tmp_path, collectors, updates, *, lead=launched.LEAD, more=()):
-    root = tmp_path / "run"
+def run(root, collectors, updates, *more):
     bindings = (f"Schedule.updates_per_agent_step = {updates}", f"Schedule.num_env_steps = {TOTAL}", *more)
     with launched.Launch(root, collectors, bindings) as launch:
         assert launch.exit_code(400) == 0, launch.log[-5000:]
+
+
+def check(root, collectors, updates):
+    run(root, collectors, updates)
     train_steps, state = launched.train_steps_in_checkpoint(root)
     assert (train_steps, state["agent_step"]) == (updates * (TOTAL - launched.INITIAL), TOTAL)
     inserted = launched.seen(root)[-1]["second"]["inserted"]
-    assert inserted <= TOTAL + lead
+    assert inserted <= TOTAL + launched.LEAD
     observations = launched.check_ratio(root, updates)
     windows = launched.check_windows(launched.windows_seen(root))
     print(f"{collectors} collectors, u {updates}: {train_steps} train steps, {inserted} agent steps inserted, ", end="")
@@ -32,20 +35,21 @@ def check(tmp_path, collectors, updates, *, lead=launched.LEAD, more=()):
 
 
 def test_two_collectors(tmp_path):
-    check(tmp_path, 2, 1)
+    check(tmp_path / "run", 2, 1)
 
 
 @pytest.mark.expensive
 @pytest.mark.parametrize(("collectors", "updates"), [pytest.param(1, 3, marks=pytest.mark.long), (3, 0.2)])
 def test_other_ratios_and_numbers_of_collectors(tmp_path, collectors, updates):
-    check(tmp_path, collectors, updates)
+    check(tmp_path / "run", collectors, updates)
 
 
 @pytest.mark.expensive
 @pytest.mark.long
 def test_without_the_brake_collectors_run_away(tmp_path):
+    run(tmp_path / "run", 2, 1, "Distributed.max_lead_agent_steps = 1000000")
     with pytest.raises(AssertionError):
-        check(tmp_path, 2, 1, lead=10**6, more=("Distributed.max_lead_agent_steps = 1000000",))
+        launched.check_ratio(tmp_path / "run", 1)
 
 
 @pytest.mark.expensive

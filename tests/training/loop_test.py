@@ -264,16 +264,19 @@ def test_random_steps_by_episodes(make):
 
 
 def test_stopped_between_gradient_steps(make):
-    first = make(updates_per_episode=4, num_pretrain_steps=0)
+    settings = dict(updates_per_episode=4, num_pretrain_steps=0, interval_env_steps=20)
+    first = make(**settings)
     first.agent.train_hook = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 6 else None
     assert first.run().exit_code == 130
     assert (first.state["agent_step"], first.state["train_step"]) == (20, 6)
     assert first.state["counters"]["updates_owed"] == 2
 
-    second = make(updates_per_episode=4, num_pretrain_steps=0)
+    second = make(**settings)
     second.run()
     assert int(second.agent.train_step_counter) == 16
     assert second.agent.updates_at[:2] == [20, 20]  # before the next step
+    evaluated = [(position["agent_step"], position["train_step"]) for position in second.evaluator.positions]
+    assert evaluated == [(20, 8), (30, 16)]  # after the train steps that were owed
 
 
 def test_stopped_before_the_last_gradient_step(make):
