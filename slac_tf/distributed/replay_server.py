@@ -116,7 +116,9 @@ class ReplayServer:
 
     def _newest(self, root: pathlib.Path) -> Optional[pathlib.Path]:
         """What to restore: its own checkpoint, or one that `bin/train_eval` left there."""
-        found = self._saver.newest() or checkpoints.newest(run_dir.RunDir(root).checkpoints)
+        own = self._saver.newest()
+        checkpoints.take_up(self._directory.checkpoints, own)
+        found = own or checkpoints.newest(run_dir.RunDir(root).checkpoints)
         return None if found is None or not (found.replay / "DONE").exists() else found.replay
 
     def serve(self, stop: liveness.StopRequest) -> None:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from slac_tf import types
-from slac_tf.runs import storage
+from slac_tf.runs import run_dir, storage
 
 _PREFIX = "checkpoint-"
 _STATE = "state.json"
@@ -102,9 +102,6 @@ class Checkpoints:
                 shutil.rmtree(temporary, ignore_errors=True)  # the disk may be full
                 raise
             _sync(self._directory)
-            for newer in self._directory.glob(_PREFIX + "*"):
-                if newer.name > place.name:  # the run went on from an older one, so this one is damaged
-                    os.rename(newer, newer.with_name("damaged-" + newer.name))
             others = [path for path in sorted(self._directory.glob(_PREFIX + "*")) if path not in same_step]
             for old in [*same_step, *others[: -self._keep]]:
                 _retire(old)
@@ -175,6 +172,28 @@ def newest(directory: pathlib.Path) -> Optional[Found]:
             f"no whole checkpoint: {'; '.join(damaged)}: put back a copy of one, or choose another --root_dir"
         )
     return None
+
+
+def take_up(directory: pathlib.Path, found: Optional[Found]) -> None:
+    """Holds that a checkpoint still is the newest whole one, and puts newer ones, which are damaged, aside.
+
+    To be called once no other process writes there, before the run goes on: else a damaged one would count as one of
+    those that are kept, in the place of a whole one.
+
+    Args:
+        directory: Of the run's checkpoints.
+        found: What `newest` gave before.
+
+    Raises:
+        run_dir.RunDirectoryError: If there is a newer one by now.
+    """
+    newer = [path for path in directory.glob(_PREFIX + "*") if found is None or path.name > found.directory.name]
+    if newer and newest(directory) != found:
+        raise run_dir.RunDirectoryError(
+            f"{max(newer)} was written meanwhile, by a process that has ended: run the same command again"
+        )
+    for path in newer:
+        os.rename(path, path.with_name("damaged-" + path.name))
 
 
 def _digests(directory: pathlib.Path) -> Dict[str, str]:

@@ -68,6 +68,23 @@ class RunDir:
                 written; the message names what differs.
         """
         config = with_seed(config, seed)
+        try:
+            self._check(config, may_change)
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._take()
+            write_atomically(self.config, config)
+            write_atomically(self.root / "operative_config.gin", operative_config)
+            write_atomically(self.root / "versions.txt", versions())
+            with (self.root / "command.txt").open("a") as file:
+                file.write(shlex.join([f"bin/{pathlib.Path(sys.argv[0]).stem}", *sys.argv[1:]]) + "\n")
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{error.filename or self.root}: {error.strerror}: a run needs a directory that it can write to: mend "
+                "this one, or choose another --root_dir"
+            ) from error
+
+    def _check(self, config: str, may_change: Collection[str]) -> None:
+        """Refuses a directory that holds something else than this run."""
         if self.config.exists():
             before = self.config.read_text()
             if _OF_0_1 in before:
@@ -85,19 +102,6 @@ class RunDir:
             raise RunDirectoryError(
                 f"{self.root} is not empty and holds no run (no config.gin): choose another --root_dir"
             )
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._take()
-            write_atomically(self.config, config)
-            write_atomically(self.root / "operative_config.gin", operative_config)
-            write_atomically(self.root / "versions.txt", versions())
-            with (self.root / "command.txt").open("a") as file:
-                file.write(shlex.join([f"bin/{pathlib.Path(sys.argv[0]).stem}", *sys.argv[1:]]) + "\n")
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{error.filename or self.root}: {error.strerror}: a run needs a directory that it can write to: mend "
-                "this one, or choose another --root_dir"
-            ) from error
 
     def close(self) -> None:
         """Gives the directory to others."""

@@ -253,7 +253,7 @@ def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
         What the loop runs.
 
     Raises:
-        run_dir.RunDirectoryError: If the directory holds another run.
+        run_dir.RunDirectoryError: If the directory holds another run, or has a newer checkpoint than when planned.
         listening.ListeningError: If the replay server could be reached by others.
         errors.ReplayError: If the replay server fails. Where it does not answer any more, the process
             ends with exit code 1: nothing else interrupts a call that waits for it.
@@ -262,6 +262,7 @@ def started(plan: Plan, parts: Optional[Parts] = None) -> Iterator[Experiment]:
     with contextlib.ExitStack() as at_the_end:
         plan.directory.open(plan.config, gin.operative_config_str(), plan.seed, settings_lib.may_change())
         at_the_end.callback(plan.directory.close)
+        checkpoints.take_up(plan.directory.checkpoints, plan.found)
         at_the_end.callback(failures.closed, plan.eval_environment.close)
         if plan.transferred is not None:
             transfer.record(plan.transferred, plan.directory)

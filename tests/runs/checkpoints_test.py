@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from slac_tf.runs import checkpoints as checkpoints_lib
-from slac_tf.runs import storage
+from slac_tf.runs import run_dir, storage
 
 
 class Agent(tf.Module):
@@ -184,13 +184,28 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, warnings, damage):
     assert re.search(rf"^damaged: {damaged}: {DAMAGES[damage]}", line), line
     assert line.endswith(f"using {found.directory}, the one before")
     # The run goes on from there; what is damaged is put aside and never deletes what is whole.
-    saver.save(2, state(), Replay())
-    assert names(tmp_path) == [
-        "checkpoint-000000001-000000000",
-        "checkpoint-000000002-000000000",
-        "damaged-checkpoint-000000003-000000000",
-    ]
-    assert saver.newest().directory.name == "checkpoint-000000002-000000000"
+    checkpoints_lib.take_up(tmp_path, found)
+    for step in (2, 4):
+        saver.save(step, state(), Replay())
+        assert names(tmp_path) == [
+            f"checkpoint-00000000{step // 2}-000000000",
+            f"checkpoint-00000000{step}-000000000",
+            "damaged-checkpoint-000000003-000000000",
+        ]
+        assert saver.newest().directory.name == f"checkpoint-00000000{step}-000000000"
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_what_another_process_wrote_meanwhile_is_not_overtaken(tmp_path, first):
+    saver = checkpoints_lib.Checkpoints(tmp_path, Agent())
+    if not first:
+        saver.save(1, state(), Replay())
+    found = saver.newest()
+    checkpoints_lib.take_up(tmp_path, found)
+    newer = saver.save(2, state(), Replay())
+    with pytest.raises(run_dir.RunDirectoryError, match=f"{newer} was written meanwhile"):
+        checkpoints_lib.take_up(tmp_path, found)
+    assert saver.newest().directory == newer
 
 
 def test_all_damaged(tmp_path):
