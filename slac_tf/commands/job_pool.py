@@ -13,6 +13,8 @@ import threading
 import time
 from typing import IO, Dict, List, NamedTuple, Sequence
 
+from slac_tf.distributed import liveness
+
 DONE = "DONE"
 _PROGRESS = re.compile(r"\b(?:random|pretrain|train) \d+/\d+ .*")  # as runs/progress.py writes it
 _LEFT = re.compile(r"train .* eta (\d+)s")
@@ -55,12 +57,12 @@ def jobs(
         The runs, seeds first: an interrupted sweep has compared all variants on some seeds.
 
     Raises:
-        ValueError: If two variants or two tasks have the same name.
+        ValueError: If two variants, tasks or seeds have the same name.
     """
-    for kind, files in (("variants", variants), ("tasks", tasks)):
-        names = [pathlib.Path(file).stem for file in files]
+    for kind, given in (("variants", variants), ("tasks", tasks), ("seeds", seeds)):
+        names = [pathlib.Path(str(each)).stem for each in given]
         if len(set(names)) != len(names):
-            raise ValueError(f"{kind} {sorted(names)}, expected different file names: they name the directories")
+            raise ValueError(f"{kind} {', '.join(sorted(names))}, expected different ones: they name the directories")
     result = []
     for seed, task, variant in itertools.product(seeds, tasks or [""], variants):
         files = [*([task] if task else []), *gin_files, *([] if variant == "default" else [variant])]
@@ -74,7 +76,8 @@ def jobs(
 def run(all_jobs: Sequence[Job], num_parallel: int, table_seconds: float = 60.0) -> Dict[str, int]:
     """Runs what is not finished, each run on its own share of this process' cores.
 
-    SIGINT and SIGTERM are passed on; the runs write a checkpoint and the same sweep goes on from there.
+    SIGINT and SIGTERM are passed on, and the runs get SIGTERM if this process is killed; they write a checkpoint and
+    the same sweep goes on from there.
 
     Args:
         all_jobs: The runs.
@@ -191,7 +194,12 @@ class _Pool:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, "TF_NUM_INTRAOP_THREADS": number, "TF_NUM_INTEROP_THREADS": number},
+            env={
+                **os.environ,
+                liveness.PARENT: str(os.getpid()),
+                "TF_NUM_INTRAOP_THREADS": number,
+                "TF_NUM_INTEROP_THREADS": number,
+            },
         )
         with contextlib.suppress(ProcessLookupError):  # it has failed already
             os.sched_setaffinity(process.pid, cores)

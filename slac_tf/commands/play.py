@@ -32,6 +32,8 @@ def main() -> int:
     try:
         policy = player.ExportedPolicy(pathlib.Path(_POLICY.value) if _POLICY.value else _recorded(str(_TASK.value)))
         environment = configuration.load_text(policy.manifest["config"])(seed=_SEED.value)
+        if _VIDEO.value is not None:  # not only after the episodes
+            pathlib.Path(_VIDEO.value).parent.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as error:
         return command.fail(configuration.one_line(error))
     print(f"{policy.manifest['task']}, {policy.manifest['policy']} policy of env step {policy.manifest['env_step']}")
@@ -52,6 +54,8 @@ def main() -> int:
             print(f"wrote {_VIDEO.value}")
     except faults.FaultyEnvironmentError as fault:
         return command.fail(configuration.one_line(fault), code=1)
+    except OSError as error:
+        return command.fail(configuration.one_line(error))
     finally:
         environment.close()
     return 0

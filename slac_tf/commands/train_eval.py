@@ -6,6 +6,7 @@ import signal
 from absl import flags, logging
 
 from slac_tf.commands import command, run_flags
+from slac_tf.distributed import liveness
 
 flags.adopt_module_key_flags(run_flags)
 
@@ -19,6 +20,7 @@ def main() -> int:
     mistake = run_flags.mistake()
     if mistake:
         return command.fail(mistake)
+    liveness.end_with_parent()  # a sweep
     # Until the run takes the signal over, which then writes a checkpoint.
     signal.signal(signal.SIGINT, lambda *_: os._exit(command.fail("interrupted before the run began", code=130)))
     command.configure_process()

@@ -23,6 +23,7 @@ _POLL_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 _RESTARTS_SECONDS = 600.0  # within which the restarts of a role are counted
 _END_SECONDS = 30.0
+_LAST_CHECKPOINT_SECONDS = 600.0  # a replay server writes one before it ends, at about 0.3 s a thousand sequences
 USER_MISTAKE = 2
 
 
@@ -44,7 +45,7 @@ def wait_until_free(locks: Sequence[pathlib.Path], say: Callable[[str], None], s
 
 
 def _is_locked(file: pathlib.Path) -> bool:
-    with contextlib.suppress(FileNotFoundError), file.open() as opened:
+    with contextlib.suppress(OSError), file.open() as opened:  # whoever takes it says what is wrong
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -201,18 +202,21 @@ class Launcher:
 
     def _end(self) -> None:
         """Ends all: the replay server last, for others write to it when they end."""
+        server = [child for child in self._children if child.name == "replay_server"]
         first = [child for child in self._children if child.name != "replay_server"]
-        for group in (first, [child for child in self._children if child.name == "replay_server"]):
+        for group, seconds in ((first, _END_SECONDS), (server, _LAST_CHECKPOINT_SECONDS)):
             for child in group:
                 child.send(signal.SIGTERM)
-            self._wait(group)
+            self._wait(group, seconds)
             for child in group:
-                child.send(signal.SIGKILL)
+                if child.pid is not None:
+                    self._say(f"{child.name} has not ended within {seconds:.0f} s: killed")
+                    child.send(signal.SIGKILL)
         self._wait(self._children)
         self._write_state()
 
-    def _wait(self, children: Sequence[Child]) -> None:
-        end = time.monotonic() + _END_SECONDS
+    def _wait(self, children: Sequence[Child], seconds: float = _END_SECONDS) -> None:
+        end = time.monotonic() + seconds
         while time.monotonic() < end and any(child.pid is not None for child in children):
             for child in children:
                 child.ended()
@@ -226,5 +230,8 @@ class Launcher:
             for child in self._children
         }
         state = {"launcher": os.getpid(), "replay_address": self._address, "children": children}
-        self._state_file.parent.mkdir(parents=True, exist_ok=True)
-        run_dir.write_atomically(self._state_file, json.dumps(state, indent=1) + "\n")
+        try:
+            self._state_file.parent.mkdir(parents=True, exist_ok=True)
+            run_dir.write_atomically(self._state_file, json.dumps(state, indent=1) + "\n")
+        except OSError as error:  # no reason to end what runs; the processes say what they cannot write
+            self._say(f"{self._state_file}: {error.strerror}: not written")

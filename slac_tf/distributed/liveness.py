@@ -9,7 +9,7 @@ from typing import Optional
 
 from slac_tf.runs import signals
 
-PARENT = "SLAC_TF_PARENT"  # the environment variable in which a launcher leaves its process id
+PARENT = "SLAC_TF_PARENT"  # the environment variable in which a launcher or a sweep leaves its process id
 _SECONDS_BETWEEN_TOUCHES = 10.0
 _PR_SET_PDEATHSIG = 1
 
@@ -43,7 +43,7 @@ class StopRequest(signals.StopRequest):
 
 
 def end_with_parent() -> None:
-    """Has the system end this process by SIGTERM when the launcher that started it is gone, however that ended."""
+    """Has the system end this process by SIGTERM once the launcher or sweep that started it is gone."""
     parent = os.environ.get(PARENT)
     if parent is None:
         return

@@ -96,7 +96,7 @@ def configure_backend(required: bool = True) -> str:
 
     Raises:
         ImportError: If MuJoCo is not installed.
-        RuntimeError: If no backend renders and `required`.
+        OSError: If no backend renders and `required`.
     """
     # Software GL starts one thread per core, which then fight TensorFlow's over the same cores.
     os.environ.setdefault("LP_NUM_THREADS", "0")
@@ -114,7 +114,7 @@ def configure_backend(required: bool = True) -> str:
             return backend
         reasons.append(f"{backend} ({reason})")
     if required:
-        raise RuntimeError(
+        raise OSError(
             f"No GL backend renders. Tried {', '.join(reasons)}. "
             "On Debian and Ubuntu, `apt-get install libegl1 libosmesa6` fixes it."
         )

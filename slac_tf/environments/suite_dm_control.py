@@ -42,7 +42,7 @@ def load_dm_control(
 
     Raises:
         ValueError: If there is no such domain, task or camera, or as said in `TaskEnvironment`.
-        RuntimeError: If pixels are asked for and no GL backend works.
+        OSError: If pixels are asked for and no GL backend works.
     """
     task_environment.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
     # dm_control binds to a GL backend when it is imported: first the choice, then the import.

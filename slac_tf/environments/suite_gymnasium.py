@@ -39,7 +39,7 @@ def load_gymnasium(
 
     Raises:
         ValueError: If there is no such task or camera, or as said in `TaskEnvironment`.
-        RuntimeError: If pixels are asked for and no GL backend works.
+        OSError: If pixels are asked for and no GL backend works.
     """
     task_environment.check_arguments(observations=observations, action_repeat=action_repeat, image_size=image_size)
     if not isinstance(env_id, str):

@@ -265,3 +265,9 @@ def check_fit(
             f"Schedule.initial_collect_agent_steps: {initial}, expected at least {least}, one more than "
             f"sequence_length {length}{of_each}"
         )
+    total, repeat = settings.schedule.num_env_steps, environment.action_repeat
+    if settings.schedule.initial_collect_episodes is None and initial * repeat > total:
+        raise ValueError(
+            f"Schedule.num_env_steps: {total}, expected at least {initial * repeat}, the random data: "
+            f"initial_collect_agent_steps {initial} at action repeat {repeat}"
+        )

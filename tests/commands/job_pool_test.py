@@ -20,6 +20,7 @@ with (place / "ran").open("a") as file:
     file.write("x")
 seed = int(flags["seed"])
 threads = [os.environ["TF_NUM_" + kind + "OP_THREADS"] for kind in ("INTRA", "INTER")]
+(place / "parent").write_text(os.environ["SLAC_TF_PARENT"])
 (place / "cores").write_text(str(sorted(os.sched_getaffinity(0))) + " " + str(threads))
 if seed == 8:
     print("I1125 progress.py:78] train 30/500 agent steps (6.0%) | upd 7 | eta 90s", flush=True)
@@ -62,8 +63,13 @@ def test_jobs_are_variants_times_seeds(tmp_path):
 
 
 def test_variants_of_one_name_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="different file names"):
+    with pytest.raises(ValueError, match="variants vae, vae, expected different ones"):
         make_jobs(tmp_path, [0], ["a/vae.gin", "b/vae.gin"])
+
+
+def test_a_seed_that_is_given_twice_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="seeds 1, 1, expected different ones"):
+        make_jobs(tmp_path, [1, 1])
 
 
 def test_tasks_times_variants_times_seeds(tmp_path):
@@ -82,7 +88,7 @@ def test_tasks_times_variants_times_seeds(tmp_path):
         "--gin_file=agents/mpo.gin",
         "--seed=0",
     ]
-    with pytest.raises(ValueError, match=r"tasks \['ant', 'ant'\], expected different file names"):
+    with pytest.raises(ValueError, match="tasks ant, ant, expected different ones"):
         job_pool.jobs(tmp_path, [], ["default"], [], [0], ["ant.gin", "neurips2020/ant.gin"])
 
 
@@ -91,6 +97,7 @@ def test_a_failed_run_does_not_stop_the_rest(tmp_path, num_parallel):
     all_jobs = make_jobs(tmp_path, [1, 7, 2])
     assert job_pool.run(all_jobs, num_parallel) == {"default seed 7": 3}
     assert all((job.root_dir / "ran").read_text() == "x" for job in all_jobs)
+    assert all((job.root_dir / "parent").read_text() == str(os.getpid()) for job in all_jobs)  # it ends with it
 
 
 def test_finished_runs_are_not_run_again_and_failed_ones_are(tmp_path):

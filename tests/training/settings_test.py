@@ -145,6 +145,13 @@ def test_a_switch_of_a_model_that_is_not_there(name):
             {"initial_collect_agent_steps": 8},
             "Schedule.initial_collect_agent_steps: 8, expected at least 9, one more than sequence_length 8",
         ),
+        (
+            8,
+            {"num_env_steps": 19999},
+            "Schedule.num_env_steps: 19999, expected at least 20000, the random data: initial_collect_agent_steps "
+            "10000 at action repeat 2",
+        ),
+        (8, {"num_env_steps": 19999, "initial_collect_episodes": 1}, None),
     ],
 )
 def test_sequences_of_a_replay_fit(episode, values, message):
@@ -152,7 +159,7 @@ def test_sequences_of_a_replay_fit(episode, values, message):
     environment = types_lib.SimpleNamespace(episode_agent_steps=episode, task_name="dot", action_repeat=2)
     schedule = {name: value for name, value in values.items() if name != "capacity"}
     chosen = settings.Settings(
-        make(settings.Schedule, **schedule),
+        make(settings.Schedule, **{"num_env_steps": 20000, **schedule}),
         settings.ReplaySettings(capacity=values.get("capacity", 100)),
         *(make(kind) for kind in (settings.EvaluationSettings, settings.Intervals, settings.InitialModel)),
     )
