@@ -1,7 +1,7 @@
 """What all agents share: a train step that is made whole or not at all."""
 
 import abc
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 
 import tensorflow as tf
 from tf_agents.agents import tf_agent
@@ -11,6 +11,7 @@ from tf_agents.trajectories import trajectory as trajectory_lib
 from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
+from slac_tf.latent_models import base as latent_model
 from slac_tf.utils import optimizers
 
 
@@ -130,6 +131,71 @@ class Agent(tf_agent.TFAgent, abc.ABC):
             f"{objective.name}_gradient_norm": norm for objective, norm in zip(losses.objectives, step.gradient_norms)
         }
         return _loss_info(losses, {**norms, "skipped_steps": self.skipped_steps.read_value()})
+
+
+class ModelAgent(Agent):
+    """An agent with a latent model, which is pretrained alone and can be another run's.
+
+    A subclass supplies `_pretraining_losses` as well, and trains `_model_variables`.
+
+    Attributes:
+        pretrain_step_counter: Incremented by each `pretrain`.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: ts.TimeStep,
+        action_spec: tf_types.NestedTensorSpec,
+        model: latent_model.LatentModel,
+        **arguments: Any,
+    ):
+        """Constructor.
+
+        Args:
+            time_step_spec: Of the environment.
+            action_spec: `[A] float32` in [-1, 1].
+            model: The model, built.
+            **arguments: Those of `Agent`.
+        """
+        super().__init__(time_step_spec, action_spec, **arguments)
+        self._model = model
+        self._frozen: Set[Any] = set()  # a list of variables would become part of checkpoints
+        self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
+        self._compiled_pretrain = common.function(self._pretrain_step)
+
+    def freeze(self, variables: Sequence[tf.Variable]) -> None:
+        """Leaves variables of the model as they are; to be called before any training.
+
+        Args:
+            variables: Of the model, the encoder's among them.
+        """
+        self._frozen = {variable.ref() for variable in variables}
+
+    @property
+    def _model_variables(self) -> List[tf.Variable]:
+        return [v for v in self._model.trainable_variables if v.ref() not in self._frozen]
+
+    def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
+        """One step of the model alone, on all sequences of the batch.
+
+        Args:
+            experience: `[B, T+1, …]`.
+
+        Returns:
+            The model loss, scalar, and its terms; as `train` otherwise.
+        """
+        return self._compiled_where_eager(self._compiled_pretrain)(experience)
+
+    def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
+        return self._descend(self._pretraining_losses(experience), lambda: None, self.pretrain_step_counter)
+
+    @abc.abstractmethod
+    def _pretraining_losses(self, experience: trajectory_lib.Trajectory) -> Losses:
+        """The model's loss, recorded by its tape; changes nothing.
+
+        Args:
+            experience: `[B, T+1, …]`.
+        """
 
 
 def _loss_info(losses: Losses, more: Dict[str, tf.Tensor]) -> tf_agent.LossInfo:

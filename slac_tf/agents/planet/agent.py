@@ -1,15 +1,13 @@
 """PlaNet (Hafner et al. 2019): trains the model alone; the policies plan with it."""
 
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Dict, Optional
 
 import numpy as np
 import tensorflow as tf
-from tf_agents.agents import tf_agent
 from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
 from tf_agents.typing import types as tf_types
-from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.latent_models import base as latent_model
@@ -20,7 +18,7 @@ from slac_tf.utils import images, optimizers
 _CONTEXT_FRAMES = 5
 
 
-class PlanetAgent(base.Agent):
+class PlanetAgent(base.ModelAgent):
     """One loss trains all of the model's variables. Pretraining is the same step under a counter of its own."""
 
     def __init__(
@@ -54,52 +52,26 @@ class PlanetAgent(base.Agent):
         super().__init__(
             time_step_spec,
             action_spec,
+            model,
             policy=policy,
             collect_policy=collect_policy,
             sequence_length=sequence_length,
             train_step_counter=train_step_counter,
             name=name,
         )
-        self._model = model
         self._optimizer = optimizer
         self._reward_scale = reward_scale
-        self._frozen: Set[Any] = set()  # a list of variables would become part of checkpoints
-        optimizers.create_moments(optimizer, self._trained)
-        self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
-        self._compiled_pretrain = common.function(self._pretrain_step)
+        optimizers.create_moments(optimizer, self._model_variables)
 
-    def freeze(self, variables: Sequence[tf.Variable]) -> None:
-        """Leaves variables of the model as they are; to be called before any training.
-
-        Args:
-            variables: Of the model.
-        """
-        self._frozen = {variable.ref() for variable in variables}
-
-    @property
-    def _trained(self) -> List[tf.Variable]:
-        return [v for v in self._model.trainable_variables if v.ref() not in self._frozen]
-
-    def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
-        """A train step that counts as pretraining.
-
-        Args:
-            experience: `[B, T+1, …]`.
-
-        Returns:
-            The loss and its terms.
-        """
-        return self._compiled_where_eager(self._compiled_pretrain)(experience)
-
-    def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
-        return self._descend(self._losses(experience, tf.constant(1.0)), lambda: None, self.pretrain_step_counter)
+    def _pretraining_losses(self, experience: trajectory_lib.Trajectory) -> base.Losses:
+        return self._losses(experience, tf.constant(1.0))
 
     def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
         with tf.GradientTape() as tape:
             terms = self.model_loss(experience)
             loss = tf.reduce_mean(weights * terms.loss)
         extra = {name: tf.reduce_mean(values) for name, values in terms._asdict().items() if name != "loss"}
-        return base.Losses([optimizers.Objective("model", loss, tape, self._optimizer, self._trained)], extra)
+        return base.Losses([optimizers.Objective("model", loss, tape, self._optimizer, self._model_variables)], extra)
 
     def model_loss(self, experience: trajectory_lib.Trajectory) -> planet.PlanetLoss:
         """The loss of a batch. Trains the model's variables, the encoder's among them.

@@ -1,11 +1,10 @@
 """The stochastic latent actor-critic agent (Algorithm 1)."""
 
 import functools
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tf_agents.agents import tf_agent
 from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
@@ -21,7 +20,7 @@ from slac_tf.losses import elbo, sac
 from slac_tf.utils import images, masks, optimizers
 
 
-class SlacAgent(base.Agent):
+class SlacAgent(base.ModelAgent):
     """Trains a latent model on replayed sequences, and critics and an actor on its latents or on histories.
 
     Replayed windows hold T+1 steps, T the paper's tau. Variables trained by each loss: the model loss
@@ -81,13 +80,13 @@ class SlacAgent(base.Agent):
         super().__init__(
             time_step_spec,
             action_spec,
+            networks.model,
             policy=policy,
             collect_policy=collect_policy,
             sequence_length=sequence_length,
             train_step_counter=train_step_counter,
             name=name,
         )
-        self._model = networks.model
         self._critics = list(networks.critics)
         self._target_critics = list(networks.target_critics)
         self._actor = networks.actor
@@ -104,8 +103,6 @@ class SlacAgent(base.Agent):
         self._actor_steps = self._arrivals if actor_loss_on_next_step else [step - 1 for step in self._arrivals]
         self._shifts = shifts
         self._log_alpha = tf.Variable(np.log(initial_alpha), dtype=tf.float32, name="log_alpha")
-        self.pretrain_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False, name="pretrain_step")
-        self._frozen: Set[Any] = set()
         for optimizer, variables in (
             (slac_optimizers.model, self._model.trainable_variables),
             (slac_optimizers.critic, self._critic_variables),
@@ -117,19 +114,6 @@ class SlacAgent(base.Agent):
         if reset_interval is not None:
             self._resets = resets.HeadResets(reset_interval, networks, slac_optimizers, self._log_alpha)
         self._synthetic = synthetic.SyntheticExperience(imagination, networks, gamma)
-        self._compiled_pretrain = common.function(self._pretrain_step)
-
-    def freeze(self, variables: Sequence[tf.Variable]) -> None:
-        """Leaves variables of the model as they are; to be called before any training.
-
-        Args:
-            variables: Of the model, the encoder's among them.
-        """
-        self._frozen = {variable.ref() for variable in variables}
-
-    @property
-    def _model_variables(self) -> List[tf.Variable]:
-        return [v for v in self._model.trainable_variables if v.ref() not in self._frozen]
 
     @property
     def _critic_variables(self) -> List[tf.Variable]:
@@ -149,22 +133,9 @@ class SlacAgent(base.Agent):
 
     # Training.
 
-    def pretrain(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
-        """One step of the model alone, on all sequences of the batch.
-
-        Args:
-            experience: `[B, T+1, …]`.
-
-        Returns:
-            The model loss, scalar, and its terms; as `train` otherwise.
-        """
-        return self._compiled_where_eager(self._compiled_pretrain)(experience)
-
-    def _pretrain_step(self, experience: trajectory_lib.Trajectory) -> tf_agent.LossInfo:
+    def _pretraining_losses(self, experience: trajectory_lib.Trajectory) -> base.Losses:
         model, losses, _ = self._model_objective(self._shifts.for_model(_window(experience)))
-        return self._descend(
-            base.Losses([model], _model_summary(losses)), then=lambda: None, counter=self.pretrain_step_counter
-        )
+        return base.Losses([model], _model_summary(losses))
 
     def _model_objective(
         self, window: window_lib.Window
