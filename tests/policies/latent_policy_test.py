@@ -1,9 +1,6 @@
-import subprocess
-import sys
-import textwrap
-
 import fakes
 import numpy as np
+import plain_tensorflow
 import pytest
 import tensorflow as tf
 from fakes import FIRST, LAST, MID
@@ -139,23 +136,7 @@ def test_it_acts_in_an_environment(networks):
         step, state = environment.step(action.action), action.state
 
 
-PLAIN_TENSORFLOW = """
-    import sys
-
-    class Blocked:
-        NAMES = ("tf_agents", "tensorflow_probability", "gin", "reverb", "dm_control", "gymnasium", "slac_tf", "fakes")
-
-        def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] in self.NAMES:
-                raise ImportError(name + " is blocked")
-
-    sys.meta_path.insert(0, Blocked())
-
-    import collections
-    import numpy as np
-    import tensorflow as tf
-
-    TimeStep = collections.namedtuple("TimeStep", ["step_type", "reward", "discount", "observation"])
+PROGRAM = """
     data = np.load(sys.argv[1])
     model = tf.saved_model.load(sys.argv[3])
     state = model.get_initial_state(batch_size=2)
@@ -175,14 +156,7 @@ def test_a_saved_policy_needs_tensorflow_alone(networks, no_noise, tmp_path):
     place = saved_model.Exporter({"greedy": policy}).export({}, {"env_step": 1}, tmp_path / "policies", keep=None)
     np.savez(tmp_path / "data.npz", step_types=STEP_TYPES, frames=FRAMES)
     files = [tmp_path / "data.npz", tmp_path / "actions.npy", place / "greedy_policy"]
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PLAIN_TENSORFLOW), *files],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd="/",
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    plain_tensorflow.run(PROGRAM, *files)
     actions, _ = act(policy)
     assert np.all(np.std(actions, axis=1) > 1e-3)  # what is seen matters
     np.testing.assert_allclose(np.load(files[1]), actions, atol=1e-5)

@@ -1,10 +1,8 @@
 import functools
-import subprocess
-import sys
-import textwrap
 
 import fakes
 import numpy as np
+import plain_tensorflow
 import pytest
 import tensorflow as tf
 from fakes import FIRST, LAST, MID
@@ -219,23 +217,7 @@ def test_it_acts_in_an_environment(networks):
 
 # Saved, and played by TensorFlow alone.
 
-PLAIN_TENSORFLOW = """
-    import sys
-
-    class Blocked:
-        NAMES = ("tf_agents", "tensorflow_probability", "gin", "reverb", "dm_control", "gymnasium", "slac_tf", "fakes")
-
-        def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] in self.NAMES:
-                raise ImportError(name + " is blocked")
-
-    sys.meta_path.insert(0, Blocked())
-
-    import collections
-    import numpy as np
-    import tensorflow as tf
-
-    TimeStep = collections.namedtuple("TimeStep", ["step_type", "reward", "discount", "observation"])
+PROGRAM = """
     data = np.load(sys.argv[1])
     found = {}
     for kind, directory in zip(("pixels", "state"), sys.argv[3:]):
@@ -275,14 +257,7 @@ def saved(tmp_path_factory):
 def test_saved_policies_of_sac_need_tensorflow_alone(saved, tmp_path):
     np.savez(tmp_path / "data.npz", step_types=STEP_TYPES, **OBSERVATIONS)
     places = [saved[kind][1] / "greedy_policy" for kind in ("pixels", "state")]
-    ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PLAIN_TENSORFLOW), tmp_path / "data.npz", tmp_path / "out.npz", *places],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd="/",
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    plain_tensorflow.run(PROGRAM, tmp_path / "data.npz", tmp_path / "out.npz", *places)
     found = np.load(tmp_path / "out.npz")
     for kind, (policy, _) in saved.items():
         actions, _ = act(policy, kind)
