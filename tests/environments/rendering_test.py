@@ -41,7 +41,7 @@ def test_the_first_backend_that_renders_wins_and_is_not_probed_again(environ, mo
 
 def test_where_nothing_renders_the_message_says_what_to_install(environ, monkeypatch):
     monkeypatch.setattr(rendering, "probe", lambda backend: f"no {backend} here")
-    with pytest.raises(RuntimeError) as error:
+    with pytest.raises(OSError) as error:
         rendering.configure_backend()
     message = str(error.value)
     assert "egl (no egl here), osmesa (no osmesa here)" in message
