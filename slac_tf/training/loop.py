@@ -2,12 +2,13 @@
 
 import contextlib
 import math
-from typing import NamedTuple
+from typing import Iterator, NamedTuple, Optional
 
 from absl import logging
 from tf_agents.policies import py_tf_eager_policy, random_py_policy
 
 from slac_tf.environments import faults
+from slac_tf.replay import reader
 from slac_tf.runs import failures, progress, signals
 from slac_tf.training import experiment as experiment_lib
 
@@ -42,12 +43,16 @@ def run(experiment: experiment_lib.Experiment) -> Result:
         failures.EnvironmentFailedError: If the environment fails.
     """
     experiment.stop.install()
+    built, replay = experiment.built, experiment.replay
+    # Held here: to close an iterator of Reverb's can take a minute, and the last checkpoint must not wait for that.
+    pretrain_batches = None if built.pretraining is None else replay.sample(built.pretraining.batch_size)
+    batches = replay.sample(built.batch_size)
     try:
         with contextlib.suppress(signals.Stopped):
             collect_at_random(experiment)
-            pretrain(experiment)
+            pretrain(experiment, pretrain_batches)
             _evaluate_at_the_beginning(experiment)
-            train(experiment)
+            train(experiment, batches)
             _evaluate(experiment)
         if experiment.stop:
             logging.warning("stopped by signal %d: writing a checkpoint", experiment.stop.signal)
@@ -90,13 +95,12 @@ def collect_at_random(experiment: experiment_lib.Experiment) -> None:
             _checkpoint_if_due(experiment)
 
 
-def pretrain(experiment: experiment_lib.Experiment) -> None:
+def pretrain(experiment: experiment_lib.Experiment, batches: Optional[Iterator[reader.Batch]]) -> None:
     """Trains what the agent pretrains, for SLAC its latent model, on the random data."""
     pretraining, keeper = experiment.built.pretraining, experiment.keeper
     total = experiment.schedule.num_pretrain_steps
-    if pretraining is None or experiment.stop or keeper.pretrain_step >= total:
+    if pretraining is None or batches is None or experiment.stop or keeper.pretrain_step >= total:
         return
-    batches = experiment.replay.sample(pretraining.batch_size)
     with keeper.progress("pretrain", total, keeper.pretrain_step, "model steps") as shown:
         while keeper.pretrain_step < total and not experiment.stop:
             batch = next(batches)
@@ -107,7 +111,7 @@ def pretrain(experiment: experiment_lib.Experiment) -> None:
             _checkpoint_if_due(experiment)
 
 
-def train(experiment: experiment_lib.Experiment) -> None:
+def train(experiment: experiment_lib.Experiment, batches: Iterator[reader.Batch]) -> None:
     """Algorithm 1. With overlap, the next environment step is simulated during the gradient steps."""
     agent, replay, guard = experiment.built.agent, experiment.replay, experiment.guard
     driver, keeper, counters = experiment.driver, experiment.keeper, experiment.keeper.counters
@@ -118,7 +122,6 @@ def train(experiment: experiment_lib.Experiment) -> None:
     driver.begin(
         py_tf_eager_policy.PyTFEagerPolicy(policy, use_tf_function=True, batch_time_steps=not driver.is_batched)
     )
-    batches = replay.sample(experiment.built.batch_size)
     with keeper.progress("train", total, counters.agent_step, "agent steps") as shown:
         while (counters.agent_step < total or counters.has_updates) and not experiment.stop:
             # For each environment step: a_t ~ π(a_t | x_{1:t}, a_{1:t-1}); r_t, x_{t+1} ~ E(a_t); D ← D ∪ (…).

@@ -29,11 +29,11 @@ socket.socket = Socket
 # The server stops in the midst of training, after a checkpoint.
 STOPPED = """
 from slac_tf.training import loop
-def train(experiment):
+def train(experiment, batches):
     loop._checkpoint(experiment)
     print("stopped", flush=True)
     experiment.replay._server.stop()
-    train_until_the_end(experiment)
+    train_until_the_end(experiment, batches)
 train_until_the_end, loop.train = loop.train, train
 """
 

@@ -279,6 +279,22 @@ def test_stopped_between_gradient_steps(make):
     assert evaluated == [(20, 8), (30, 16)]  # after the train steps that were owed
 
 
+def test_the_last_checkpoint_waits_for_no_iterator_to_close(make):
+    run = make()
+    sample, last_at_the_close = run.replay.sample, []
+
+    def watched(batch_size):
+        try:
+            yield from sample(batch_size)
+        finally:
+            last_at_the_close.append(run.saver.last())
+
+    run.replay.sample = watched
+    run.agent.train_hook = lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 6 else None
+    assert run.run().exit_code == 143
+    assert len(last_at_the_close) == 2 and None not in last_at_the_close  # of pretraining and of training
+
+
 def test_stopped_before_the_last_gradient_step(make):
     first = make(updates_per_episode=4, num_pretrain_steps=0)
     first.agent.train_hook = lambda step: os.kill(os.getpid(), signal.SIGINT) if step == 15 else None
