@@ -30,55 +30,6 @@ def refused(answer, *named):
 
 GIN_FILES = ("--gin_file=gin_configs/finger_spin.gin", "--gin_file=gin_configs/debug.gin")
 
-# Arguments, and what the line must name.
-TRAIN_MISTAKES = {
-    "no_file": ([], ["no --gin_file given", "--gin_file=gin_configs/"]),
-    "no_flag": (["gin_configs/ant.gin"], ["'gin_configs/ant.gin' is no flag"]),
-    "missing_file": (["--gin_file=antt.gin"], ["--gin_file=antt.gin: no such file", "ant.gin"]),
-    "unknown_name": ([*GIN_FILES, "--gin_bindings=no_such_thing.x = 1"], ["no_such_thing"]),
-    "misspelt": ([*GIN_FILES, "--gin_bindings=train_eval.num_env_step = 1"], ["num_env_step"]),
-    "unquoted": ([*GIN_FILES, "--gin_bindings=load_dm_control.domain_name = finger"], ["finger", "quotes"]),
-    "text_for_a_number": (
-        [*GIN_FILES, "--gin_bindings=Schedule.num_env_steps = '100'"],
-        ["Schedule.num_env_steps: '100', expected an integer"],
-    ),
-    "out_of_range": (
-        [*GIN_FILES, "--gin_bindings=Schedule.num_env_steps = 0"],
-        ["Schedule.num_env_steps: 0, expected an integer of at least 1"],
-    ),
-    "unknown_task": ([*GIN_FILES, "--gin_bindings=load_dm_control.task_name = 'spinn'"], ["spinn", "spin"]),
-    "size_that_does_not_fit": (
-        [*GIN_FILES, "--gin_bindings=build_slac.model_batch_size = 9"],
-        ["build_slac.model_batch_size: 9, expected 1 to batch_size 4"],
-    ),
-    "too_little_initial_data": (
-        [*GIN_FILES, "--gin_bindings=Schedule.initial_collect_agent_steps = 3"],
-        ["Schedule.initial_collect_agent_steps: 3, expected at least 4"],
-    ),
-    "too_much_memory": (
-        [*GIN_FILES, "--gin_bindings=ReplaySettings.capacity = 1000000000"],
-        ["ReplaySettings.capacity", "GiB", "at most"],
-    ),
-    "binding_without_effect": (
-        [
-            *GIN_FILES,
-            "--gin_bindings=import slac_tf.environments.suite_gymnasium",
-            "--gin_bindings=load_gymnasium.env_id = 'Ant-v4'",
-        ],
-        ["load_gymnasium.env_id", "no effect"],
-    ),
-    "required": (["--gin_file=slac.gin"], ["load_environment"]),
-}
-
-
-@pytest.mark.parametrize("name", TRAIN_MISTAKES)
-def test_train_eval_mistakes(command, tmp_path, monkeypatch, name):
-    monkeypatch.chdir(tmp_path)
-    arguments, named = TRAIN_MISTAKES[name]
-    message = refused(command("train_eval", *arguments, "--root_dir=run"), *named)
-    assert message.startswith("train_eval: ")
-    assert not list(tmp_path.iterdir())  # nothing written
-
 
 def test_train_eval_in_a_foreign_directory(command, tmp_path):
     (tmp_path / "thesis.tex").touch()

@@ -4,7 +4,6 @@ import importlib
 import os
 import sys
 
-import gin
 import pytest
 from absl import flags
 
@@ -52,4 +51,3 @@ def command(monkeypatch, capsys):
         sys.modules.pop(f"slac_tf.commands.{name}", None)
     for name, flag in before.items():
         FLAGS[name] = flag
-    gin.clear_config()

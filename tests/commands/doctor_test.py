@@ -6,7 +6,6 @@ import subprocess
 import sys
 import types
 
-import gin
 import psutil
 import pytest
 from absl import flags
@@ -17,12 +16,6 @@ from slac_tf.environments import rendering
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GIB = 2**30
-
-
-@pytest.fixture(autouse=True)
-def clean_gin():
-    yield
-    gin.clear_config()
 
 
 @pytest.fixture

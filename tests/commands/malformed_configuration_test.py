@@ -85,6 +85,7 @@ CASES = {
     ),
     # What gin cannot read
     "no_equal_sign": line("build_slac.gamma 0.9", "build_slac.gamma 0.9, expected name.parameter = value"),
+    "two_equal_signs": line("build_slac.gamma = = 0.9", "build_slac.gamma"),
     "no_value": line("build_slac.gamma =", "build_slac.gamma =, expected name.parameter = value"),
     "open_bracket": file("HIDDEN_SIZES = (256,\n", "line 2", "bracket or quotes are not closed", "expected gin text"),
     "open_quotes": line("RENDER_QUALITY = 'fast", "RENDER_QUALITY = 'fast, expected name.parameter = value"),
@@ -93,6 +94,7 @@ CASES = {
     # Names
     "unknown_name": line("build_slack.gamma = 0.9", "'build_slack', expected build_slac"),
     "unknown_module": line("import slac_tf.agents.slack", "slac_tf.agents.slack"),
+    "unknown_package": line("import no_such_package", "no_such_package"),
     "misspelt_parameter": line("train_eval.num_env_step = 9", "'num_env_step', expected Schedule.num_env_steps"),
     "unknown_reference": line("train_eval.build_agent = @build_slack", "'@build_slack', expected build_slac"),
     "unknown_latent_model": line("build_slac.latent_model = @TwoLayrModel", "'@TwoLayrModel', expected TwoLayerModel"),
@@ -174,6 +176,8 @@ CASES = {
     ),
     "misspelt_macro": binding("RENDER_QUALTIY = 'fast'", "no effect", "nothing uses", "expected RENDER_QUALITY"),
     "unquoted_text_by_hand": binding("load_dm_control.domain_name = finger", "begins with finger", "text needs quotes"),
+    "no_equal_sign_by_hand": binding("build_slac.gamma", "expected name.parameter = value"),
+    "open_bracket_by_hand": binding("HIDDEN_SIZES = [1, 2", "multi-line statement"),
     "wrong_value_by_hand": binding("build_slac.gamma = 2", "build_slac.gamma: 2, expected a number from 0 to 1"),
 }
 

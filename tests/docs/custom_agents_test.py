@@ -1,12 +1,11 @@
 """The example of docs/custom_agents.md, run as it stands there: nothing else has to change for an agent to be there."""
 
-import csv
-import json
 import os
 import pathlib
 import re
 import subprocess
 
+import processes
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -41,11 +40,9 @@ def test_an_agent_is_one_file_and_one_gin_file(tmp_path):
     arguments += [f"--root_dir={root}", "--gin_bindings=Schedule.updates_per_agent_step = 0.5"]
 
     run("train_eval", *arguments, cwd=tmp_path)
-    with (root / "eval.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = processes.rows(root)
     assert [int(row["agent_step"]) for row in rows] == [60, 100]
-    lines = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
-    rewards = [line["best_reward"] for line in lines if line["kind"] == "train"]
+    rewards = [line["best_reward"] for line in processes.lines(root, "train")]
     assert len(rewards) == 20 and rewards == sorted(rewards)
 
     assert "restored agent step 100" in run("train_eval", *arguments, cwd=tmp_path).stderr

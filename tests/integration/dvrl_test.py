@@ -1,12 +1,7 @@
 """DVRL on Mountain Hike, through all that a run does."""
 
-import csv
-import json
-import subprocess
-import sys
-import textwrap
-
 import in_process
+import plain_tensorflow
 import processes
 import pytest
 
@@ -25,22 +20,7 @@ SMALL = (
     "EvaluationSettings.num_episodes = 4",
     "Intervals.summary_train_steps = 20",
 )
-PLAIN_TENSORFLOW = """
-    import sys
-
-    class Blocked:
-        NAMES = ("tf_agents", "tensorflow_probability", "gin", "reverb", "gymnasium", "slac_tf")
-
-        def find_spec(self, name, path=None, target=None):
-            if name.partition(".")[0] in self.NAMES:
-                raise ImportError(name + " is blocked")
-
-    sys.meta_path.insert(0, Blocked())
-
-    import collections
-    import tensorflow as tf
-
-    TimeStep = collections.namedtuple("TimeStep", "step_type reward discount observation")
+PROGRAM = """
     model = tf.saved_model.load(sys.argv[1])
     state = model.get_initial_state(batch_size=1)
     for t in range(3):
@@ -66,18 +46,14 @@ def test_each_window_was_trained_on_once(trained):
     state = checkpoints.newest(trained[0] / "train" / "checkpoints").state
     steps = AGENT_STEPS + AGENT_STEPS // 75  # with the resets
     assert state["train_step"] == pytest.approx(steps / 41, rel=0.02)
-    lines = [json.loads(line) for line in (trained[0] / "metrics.jsonl").read_text().splitlines()]
-    losses = [line for line in lines if line["kind"] == "train"]
+    losses = processes.lines(trained[0], "train")
     assert losses[-1]["elbo"] > losses[0]["elbo"]
     assert {line["skipped_steps"] for line in losses} == {0.0}
 
 
 def test_plays_with_tensorflow_alone_and_by_bin_play(trained, tmp_path):
     policy = trained[0] / "policies" / "latest" / "greedy_policy"
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PLAIN_TENSORFLOW), str(policy)], capture_output=True, text=True, cwd="/"
-    )
-    assert done.stdout.splitlines() == ["(1, 2)"] * 3, done.stderr[-3000:]
+    assert plain_tensorflow.run(PROGRAM, policy).splitlines() == ["(1, 2)"] * 3
     played = processes.run("play", f"--policy={policy}", "--episodes=4", "--video=play.mp4", cwd=tmp_path)
     assert played.returncode == 0, played.stderr
     assert (tmp_path / "play.mp4").stat().st_size > 0
@@ -92,6 +68,5 @@ def test_resumes(trained):
     after = checkpoints.newest(root / "train" / "checkpoints").state
     assert after["agent_step"] == AGENT_STEPS + 123
     assert after["train_step"] == before["train_step"] + 3
-    with (root / "eval.csv").open(newline="") as file:
-        steps = [int(row["OriginalEnvironmentSteps"]) for row in csv.DictReader(file)]
+    steps = [int(row["OriginalEnvironmentSteps"]) for row in processes.rows(root)]
     assert steps == [0, AGENT_STEPS, AGENT_STEPS + 123]

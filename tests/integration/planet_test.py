@@ -1,6 +1,5 @@
 """PlaNet's whole runs, as a user makes them; on a task that is drawn without GL, in this process."""
 
-import csv
 import os
 import pathlib
 import signal
@@ -9,7 +8,7 @@ import in_process
 import numpy as np
 import point_task  # registers load_point
 import pytest
-from processes import lines
+from processes import lines, rows
 from tf_agents.trajectories import time_step as ts
 
 from slac_tf.config import configuration
@@ -60,11 +59,10 @@ def test_a_block_of_train_steps_is_finished_where_it_was_broken_off(root):
 
 
 def test_both_policies_are_evaluated(root):
-    with (root / "eval.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["agent_step"] for row in rows] == ["40", "80"]
+    found = rows(root)
+    assert [row["agent_step"] for row in found] == ["40", "80"]
     for column in ("AverageReturnEvalPolicy", "AverageReturnEvalGreedyPolicy"):
-        assert all(np.isfinite(float(row[column])) for row in rows)
+        assert all(np.isfinite(float(row[column])) for row in found)
 
 
 def test_tensorboard_and_films(root):

@@ -1,7 +1,5 @@
 """Runs in which the environment or a loss goes wrong: a line, files, and the same command goes on."""
 
-import csv
-import json
 import math
 import os
 import pathlib
@@ -11,6 +9,7 @@ import subprocess
 import faulty_point  # noqa: F401  registers load_faulty_point
 import in_process
 import numpy as np
+import processes
 import pytest
 
 from slac_tf.config import configuration
@@ -54,21 +53,15 @@ def newest(root):
     return checkpoints.newest(root / "train" / "checkpoints")
 
 
-def lines(root, kind):
-    found = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in found if line["kind"] == kind]
-
-
 def evaluations(root):
-    with (root / "eval.csv").open(newline="") as file:
-        return [int(row["agent_step"]) for row in csv.DictReader(file)]
+    return [int(row["agent_step"]) for row in processes.rows(root)]
 
 
 def check_whole(root, result):
     """The run, however often it was resumed, has done everything once."""
     assert result.exit_code == 0
     assert newest(root).state["agent_step"] == AGENT_STEPS
-    assert [line["train_step"] for line in lines(root, "train")] == list(
+    assert [line["train_step"] for line in processes.lines(root, "train")] == list(
         range(1, AGENT_STEPS - INITIAL_AGENT_STEPS + 1)
     )
     assert evaluations(root) == [INITIAL_AGENT_STEPS, AGENT_STEPS]
@@ -152,10 +145,10 @@ def test_episodes_of_one_step(tmp_path, overlap, caplog):
     result = run(tmp_path, bindings, PIXELS)
     check_whole(tmp_path, result)
     assert math.isfinite(result.random_return) and math.isfinite(result.greedy_return)
-    assert [line["pretrain_step"] for line in lines(tmp_path, "pretrain")] == [1, 2, 3]
-    for line in lines(tmp_path, "train"):
+    assert [line["pretrain_step"] for line in processes.lines(tmp_path, "pretrain")] == [1, 2, 3]
+    for line in processes.lines(tmp_path, "train"):
         assert np.isfinite([value for name, value in line.items() if "loss" in name]).all()
-    assert [line["AverageEpisodeLength"] for line in lines(tmp_path, "eval")] == [1.0, 1.0]
+    assert [line["AverageEpisodeLength"] for line in processes.lines(tmp_path, "eval")] == [1.0, 1.0]
     assert newest(tmp_path).state["counters"]["episodes"] == AGENT_STEPS
     # 30 random steps with the 29 resets between them, then 30 of the agent's: twice 59 steps, 56 windows of 4, of
     # which every second one is trained on at a reset and left out.
@@ -171,7 +164,7 @@ def test_episodes_without_an_end(tmp_path):
     result = run(root, [*trouble("endless"), limit(40)])
     check_whole(root, result)  # collection goes on; there is no return to report
     assert math.isnan(result.random_return) and math.isfinite(result.greedy_return)
-    assert {line["return"] for line in lines(root, "train")} == {None}
+    assert {line["return"] for line in processes.lines(root, "train")} == {None}
 
     ended = start("play", f"--policy={root}/policies/latest/greedy_policy", "--episodes=1", cwd=tmp_path)
     assert ended.returncode == 1
@@ -203,7 +196,7 @@ def test_rewards_that_are_too_large(tmp_path):
     batch = check_batch(tmp_path, line, (4, 2))
     assert batch["experience/reward"].max() == np.float32(1e38)
     assert (tmp_path / "failure.txt").read_text().count("expected a finite number") >= 2  # the first one and the last
-    for line in lines(tmp_path, "train"):
+    for line in processes.lines(tmp_path, "train"):
         assert line["skipped_steps"] <= line["train_step"]
 
 
