@@ -169,7 +169,7 @@ class Launcher:
             code = self._once()
             time.sleep(_POLL_SECONDS)
         if code == 0:  # collectors and evaluator see it by themselves
-            self._wait([child for child in self._children if child.name not in ("replay_server",)])
+            self._wait([child for child in self._children if child.name != "replay_server"])
         self._end()
         return code
 

@@ -31,7 +31,6 @@ class GymnasiumWrapper(py_environment.PyEnvironment):
         action_space = _box("action_space", env.action_space)
         self._env = env
         self._seed = seed
-        self._info: Any = None
         size = int(np.prod(observation_space.shape))
         self._observation_spec = array_spec.ArraySpec((size,), np.float32, name="state")
         self._action_spec = array_spec.BoundedArraySpec(
@@ -50,10 +49,6 @@ class GymnasiumWrapper(py_environment.PyEnvironment):
         """Returns the spec of the action, in the bounds of the wrapped environment."""
         return self._action_spec
 
-    def get_info(self) -> Any:
-        """Returns the info dict of the last reset or step."""
-        return self._info
-
     def render(self, mode: str = "rgb_array") -> Any:
         """Returns the current frame in the wrapped environment's render mode."""
         del mode  # chosen when the wrapped environment was made
@@ -64,12 +59,12 @@ class GymnasiumWrapper(py_environment.PyEnvironment):
         self._env.close()
 
     def _reset(self) -> ts.TimeStep:
-        observation, self._info = self._env.reset(seed=self._seed)
+        observation, _ = self._env.reset(seed=self._seed)
         self._seed = None
         return ts.restart(_flat(observation))
 
     def _step(self, action: np.ndarray) -> ts.TimeStep:
-        observation, reward, terminated, truncated, self._info = self._env.step(action)
+        observation, reward, terminated, truncated, _ = self._env.step(action)
         # Not `ts.transition`, which stops at a NaN reward without saying where.
         return ts.TimeStep(
             step_type=ts.StepType.LAST if terminated or truncated else ts.StepType.MID,

@@ -155,10 +155,6 @@ class TaskEnvironment(py_environment.PyEnvironment):
         native_action = centre + half_width * np.asarray(action, np.float64)
         return np.clip(native_action, self._low, self._high).astype(self._native_dtype)
 
-    def get_info(self) -> Any:
-        """Returns what the environment inside says about the last control step."""
-        return self._env.get_info()
-
     def render(self, mode: str = "rgb_array") -> np.ndarray:
         """Returns the frame of the current time step, also where observations have no pixels.
 

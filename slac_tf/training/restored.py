@@ -14,15 +14,11 @@ class RestoredRun(NamedTuple):
     """What a checkpoint and its run's configuration give.
 
     Attributes:
-        directory: The run's.
-        config: All gin bindings as text.
         environment: A new one of the run's task; the caller closes it.
         built: The agent, restored.
         found: The checkpoint.
     """
 
-    directory: run_dir.RunDir
-    config: str
     environment: task_environment.TaskEnvironment
     built: types.BuiltAgent
     found: checkpoints.Found
@@ -42,13 +38,13 @@ def restore(root_dir: pathlib.Path, config: str, seed: int = 0) -> RestoredRun:
     Raises:
         ValueError: If there is no checkpoint.
     """
-    directory = run_dir.RunDir(root_dir)
-    found = checkpoints.newest(directory.checkpoints)
+    directory = run_dir.RunDir(root_dir).checkpoints
+    found = checkpoints.newest(directory)
     if found is None:
-        raise ValueError(f"{root_dir}: no checkpoint in {directory.checkpoints}, expected one; let the run go on")
+        raise ValueError(f"{root_dir}: no checkpoint in {directory}, expected one; let the run go on")
     environment, built = experiment.task_and_agent(seed)
-    checkpoints.Checkpoints(directory.checkpoints, built.agent, built.reusable).restore(found)
-    return RestoredRun(directory, config, environment, built, found)
+    checkpoints.Checkpoints(directory, built.agent, built.reusable).restore(found)
+    return RestoredRun(environment, built, found)
 
 
 def export_run(root_dir: pathlib.Path, config: str, out: Optional[pathlib.Path]) -> pathlib.Path:
@@ -67,7 +63,7 @@ def export_run(root_dir: pathlib.Path, config: str, out: Optional[pathlib.Path])
     """
     run = restore(root_dir, config)
     state = run.found.state
-    manifest = evaluation.export_manifest(run.environment, run.config, state["env_step"], state["seed"])
+    manifest = evaluation.export_manifest(run.environment, config, state["env_step"], state["seed"])
     run.environment.close()
     # Not evaluated at this step: the manifest says so by having no returns.
     return saved_model.Exporter(run.built.policies).export({}, manifest, out or root_dir / "exported", keep=None)
