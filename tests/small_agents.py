@@ -158,6 +158,11 @@ def set_learning_rates(agent, rate=0.0, **rates):
         optimizer.learning_rate = rates.get(name, rate)
 
 
+def all_of(networks):
+    """The variables of a named tuple of networks."""
+    return [v for module in networks for v in module.variables]
+
+
 def all_variables(agent):
     """Weights, moments and counters."""
     return [*agent.variables, *(v for optimizer in optimizers(agent).values() for v in optimizer.variables())]

@@ -12,6 +12,8 @@ from tf_agents.typing import types as tf_types
 from tf_agents.utils import common
 
 from slac_tf.latent_models import base as latent_model
+from slac_tf.losses import n_step
+from slac_tf.networks import representations
 from slac_tf.utils import optimizers
 
 
@@ -46,7 +48,6 @@ class Agent(tf_agent.TFAgent, abc.ABC):
         collect_policy: tf_policy.TFPolicy,
         sequence_length: int,
         train_step_counter: tf.Variable,
-        name: str,
     ):
         """Constructor.
 
@@ -57,9 +58,8 @@ class Agent(tf_agent.TFAgent, abc.ABC):
             collect_policy: Acts while training.
             sequence_length: T; windows of replay hold T+1 steps.
             train_step_counter: Incremented by each `train`.
-            name: Name.
         """
-        tf.Module.__init__(self, name=name)  # TFAgent's constructor does not, and then there is no name
+        tf.Module.__init__(self)  # TFAgent's constructor does not, and then there is no name
         super().__init__(
             time_step_spec,
             action_spec,
@@ -126,11 +126,9 @@ class Agent(tf_agent.TFAgent, abc.ABC):
             counter.assign_add(1)
             self.skipped_steps.assign_add(1)
 
-        step = optimizers.step_if_finite(losses.objectives, made, skipped)
-        norms = {
-            f"{objective.name}_gradient_norm": norm for objective, norm in zip(losses.objectives, step.gradient_norms)
-        }
-        return _loss_info(losses, {**norms, "skipped_steps": self.skipped_steps.read_value()})
+        norms = optimizers.step_if_finite(losses.objectives, made, skipped)
+        named = {f"{objective.name}_gradient_norm": norm for objective, norm in zip(losses.objectives, norms)}
+        return _loss_info(losses, {**named, "skipped_steps": self.skipped_steps.read_value()})
 
 
 class ModelAgent(Agent):
@@ -196,6 +194,82 @@ class ModelAgent(Agent):
         Args:
             experience: `[B, T+1, …]`.
         """
+
+
+class NStepAgent(Agent):
+    """An agent with an n-step critic, whose target networks are copied now and then, the encoder among them.
+
+    Replayed windows hold H+n steps, H the observations that are seen.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: ts.TimeStep,
+        action_spec: tf_types.NestedTensorSpec,
+        networks: Any,
+        target_networks: Any,
+        *,
+        num_steps: int,
+        gamma: float,
+        target_update_period: int,
+        **arguments: Any,
+    ):
+        """Constructor.
+
+        Args:
+            time_step_spec: Its observation holds what the representation reads.
+            action_spec: `[A] float32` in [-1, 1].
+            networks: A named tuple of `representation`, `critic` and `actor`, built.
+            target_networks: The same, for the delayed copies.
+            num_steps: n, rewards in the critic's target.
+            gamma: Discount factor of an agent step.
+            target_update_period: Train steps between copies to the target networks.
+            **arguments: Those of `Agent` but `sequence_length`.
+        """
+        length = networks.representation.length
+        super().__init__(time_step_spec, action_spec, sequence_length=length + num_steps - 1, **arguments)
+        self._networks = networks
+        self._target = target_networks
+        self._step = length - 1  # of the window: the one that is trained on
+        self._num_steps = num_steps
+        self._gamma = gamma
+        self._copy_now_and_then = common.Periodically(self._copy_to_target, target_update_period, "target_update")
+
+    @property
+    def _critic_variables(self) -> List[tf.Variable]:
+        return [*self._networks.critic.trainable_variables, *self._networks.representation.trainable_variables]
+
+    def _initialize(self) -> None:
+        self._copy_to_target()
+
+    def _copy_to_target(self) -> tf.Operation:
+        return common.soft_variables_update(_all_variables(self._networks), _all_variables(self._target))
+
+    def _update_targets(self) -> None:
+        self._copy_now_and_then()
+
+    def _seen(self, experience: trajectory_lib.Trajectory) -> tf.Tensor:
+        """What critic and actor see of the step that is trained on, `[B, S]`."""
+        steps = tf.fill(tf.shape(experience.step_type)[:1], self._step)
+        return representations.at(self._networks.representation, experience.observation, experience.step_type, steps)
+
+    def _returns(self, experience: trajectory_lib.Trajectory) -> "tuple[n_step.NStep, tf.Tensor]":
+        """The n-step returns, and what the target networks see of the step that they lead to, `[B, S]`."""
+        rewarded = slice(self._step, self._step + self._num_steps)
+        arrived = slice(self._step + 1, self._step + 1 + self._num_steps)
+        returns = n_step.n_step(
+            experience.reward[:, rewarded],
+            experience.discount[:, rewarded],
+            experience.step_type[:, arrived],
+            self._gamma,
+        )
+        steps = self._step + returns.steps
+        later = representations.at(self._target.representation, experience.observation, experience.step_type, steps)
+        return returns, later
+
+
+def _all_variables(networks: Sequence[tf.Module]) -> List[tf.Variable]:
+    return [v for module in networks for v in module.variables]
 
 
 def _loss_info(losses: Losses, more: Dict[str, tf.Tensor]) -> tf_agent.LossInfo:

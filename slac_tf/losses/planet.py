@@ -1,4 +1,4 @@
-"""PlaNet's model loss (Hafner et al. 2019, Eq. 3, as the published code of the camera-ready version computes it)."""
+"""PlaNet's model loss (Hafner et al. 2019, Eq. 3, as the published code computes it)."""
 
 from typing import NamedTuple
 

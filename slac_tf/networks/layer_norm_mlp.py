@@ -21,7 +21,6 @@ class LayerNormMLP(tf.Module):
         *,
         joining_size: int = 0,
         output_scale: Optional[float] = None,
-        name: str = "layer_norm_mlp",
     ):
         """Constructor.
 
@@ -31,21 +30,20 @@ class LayerNormMLP(tf.Module):
             output_size: Size of the output.
             joining_size: Size of what joins after the first layer.
             output_scale: Variance scale of the output layer's initial weights; Glorot-uniform where None.
-            name: Name.
 
         Raises:
             ValueError: If there is no hidden layer.
         """
-        super().__init__(name=name)
+        super().__init__()
         if not hidden_sizes:
-            raise ValueError(f"{name}: no hidden sizes, expected at least one")
-        self._first = tf.keras.layers.Dense(hidden_sizes[0], kernel_initializer=_uniform(0.333))
+            raise ValueError("hidden_sizes: empty, expected at least one")
+        self._first = tf.keras.layers.Dense(hidden_sizes[0], kernel_initializer=_uniform())
         self._norm = tf.keras.layers.LayerNormalization(epsilon=1e-5)
         self._layers = [
-            tf.keras.layers.Dense(size, activation=tf.nn.elu, kernel_initializer=_uniform(0.333))
+            tf.keras.layers.Dense(size, activation=tf.nn.elu, kernel_initializer=_uniform())
             for size in hidden_sizes[1:]
         ]
-        last = "glorot_uniform" if output_scale is None else _uniform(output_scale)
+        last = "glorot_uniform" if output_scale is None else tf.keras.initializers.VarianceScaling(output_scale)
         self._layers.append(tf.keras.layers.Dense(output_size, kernel_initializer=last))
         self(tf.zeros([1, input_size]), *([tf.zeros([1, joining_size])] if joining_size else []))
 
@@ -65,5 +63,5 @@ class LayerNormMLP(tf.Module):
         return x
 
 
-def _uniform(scale: float) -> tf.keras.initializers.Initializer:
-    return tf.keras.initializers.VarianceScaling(scale, mode="fan_out", distribution="uniform")
+def _uniform() -> tf.keras.initializers.Initializer:
+    return tf.keras.initializers.VarianceScaling(0.333, mode="fan_out", distribution="uniform")

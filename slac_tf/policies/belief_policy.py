@@ -71,7 +71,6 @@ class BeliefPolicy(tf_policy.TFPolicy):
         actor: Actor,
         *,
         greedy: bool,
-        name: str = "belief_policy",
     ):
         """Constructor.
 
@@ -81,12 +80,11 @@ class BeliefPolicy(tf_policy.TFPolicy):
             belief: Is updated with each step.
             actor: The policy network.
             greedy: Whether to take the mean instead of a sample.
-            name: Name.
         """
         action = tf.TensorSpec(action_spec.shape, tf.float32)
         state = {"belief": belief.state_spec, "action": action}
         info = {"state": state, "seed": tf.TensorSpec([2], tf.int32), "action": action}
-        super().__init__(time_step_spec, action_spec, policy_state_spec=state, info_spec=info, name=name)
+        super().__init__(time_step_spec, action_spec, policy_state_spec=state, info_spec=info)
         self._belief = belief
         self._actor = actor
         self._greedy = greedy

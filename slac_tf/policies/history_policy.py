@@ -30,7 +30,6 @@ class HistoryPolicy(tf_policy.TFPolicy):
         *,
         greedy: bool,
         keep_features: bool,
-        name: str = "history_policy",
     ):
         """Constructor.
 
@@ -42,7 +41,6 @@ class HistoryPolicy(tf_policy.TFPolicy):
             actor: The policy network.
             greedy: Whether to take the mode of the distribution instead of a sample.
             keep_features: Whether the state holds features; only right while the weights stay.
-            name: Name.
         """
         length = representation.length
         if keep_features:
@@ -51,7 +49,7 @@ class HistoryPolicy(tf_policy.TFPolicy):
             specs = representation.read(time_step_spec.observation)
             seen = {"frames": tf.nest.map_structure(lambda x: tf.TensorSpec([length, *x.shape], x.dtype), specs)}
         actions = tf.TensorSpec([length - 1, *action_spec.shape], tf.float32)
-        super().__init__(time_step_spec, action_spec, policy_state_spec={**seen, "actions": actions}, name=name)
+        super().__init__(time_step_spec, action_spec, policy_state_spec={**seen, "actions": actions})
         self._representation = representation
         self._actor = actor
         self._greedy = greedy

@@ -28,7 +28,6 @@ class LatentPolicy(tf_policy.TFPolicy):
         actor: tanh_gaussian_actor.TanhGaussianActor,
         *,
         greedy: bool,
-        name: str = "latent_policy",
     ):
         """Constructor.
 
@@ -39,13 +38,12 @@ class LatentPolicy(tf_policy.TFPolicy):
             model: Filters.
             actor: The policy network, of latents `[B, latent_size] float32`.
             greedy: Whether to take the mode of the distribution instead of a sample.
-            name: Name.
         """
         feature = tf.TensorSpec([1, model.encoder.feature_size], tf.float32)
         traced = tf.function(model.first_posterior).get_concrete_function(feature)  # for its shapes alone
         latent = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape[1:], x.dtype), traced.structured_outputs)
         action = tf.TensorSpec(action_spec.shape, tf.float32)
-        super().__init__(time_step_spec, action_spec, policy_state_spec={"latent": latent, "action": action}, name=name)
+        super().__init__(time_step_spec, action_spec, policy_state_spec={"latent": latent, "action": action})
         self._model = model
         self._actor = actor
         self._greedy = greedy

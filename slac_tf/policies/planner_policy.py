@@ -32,7 +32,6 @@ class PlannerPolicy(tf_policy.TFPolicy):
         settings: cem.CemSettings,
         *,
         exploration_scale: float,
-        name: str = "planner_policy",
     ):
         """Constructor.
 
@@ -42,7 +41,6 @@ class PlannerPolicy(tf_policy.TFPolicy):
             model: Its encoder takes what `images.quantize` gives.
             settings: The planner's.
             exploration_scale: Standard deviation of the noise that is added to the action; 0 adds none.
-            name: Name.
         """
         self._action_size = action_spec.shape.num_elements()
         feature = tf.TensorSpec([1, model.encoder.feature_size], tf.float32)
@@ -51,7 +49,7 @@ class PlannerPolicy(tf_policy.TFPolicy):
         state_spec = {**latents, _ACTION: tf.TensorSpec([self._action_size], tf.float32)}
         if settings.warm_start:
             state_spec["plan"] = tf.TensorSpec([settings.horizon, self._action_size], tf.float32)
-        super().__init__(time_step_spec, action_spec, policy_state_spec=state_spec, name=name)
+        super().__init__(time_step_spec, action_spec, policy_state_spec=state_spec)
         self._layers = tuple(latents)
         self._model = model
         self._settings = settings

@@ -28,7 +28,6 @@ class RepresentationPolicy(tf_policy.TFPolicy):
         variables: Sequence[tf.Variable],
         *,
         exploration_scales: Sequence[float] = (),
-        name: str = "representation_policy",
     ):
         """Constructor.
 
@@ -39,7 +38,6 @@ class RepresentationPolicy(tf_policy.TFPolicy):
             act: What it makes, `[B, size] float32`, to actions `[B, A] float32`, which are clipped.
             variables: Of `act`.
             exploration_scales: Standard deviations of noise on the action; none where empty.
-            name: Name.
         """
         spec = time_step_spec.observation[representation.observation]
         state = {}
@@ -47,7 +45,7 @@ class RepresentationPolicy(tf_policy.TFPolicy):
             state["history"] = tf.TensorSpec([representation.length, *spec.shape], spec.dtype)
         if exploration_scales:
             state["scale"] = tf.TensorSpec([], tf.float32)
-        super().__init__(time_step_spec, action_spec, policy_state_spec=state or (), name=name)
+        super().__init__(time_step_spec, action_spec, policy_state_spec=state or ())
         self._representation = representation
         self._act = act
         self._act_variables = tuple(variables)

@@ -64,19 +64,9 @@ class Objective(NamedTuple):
     variables: Sequence[tf.Variable]
 
 
-class Step(NamedTuple):
-    """What became of a gradient step.
-
-    Attributes:
-        gradient_norms: Global norm of each objective's gradient before clipping, scalars.
-        is_finite: Whether all losses and norms are finite, scalar bool: else nothing was changed.
-    """
-
-    gradient_norms: List[tf.Tensor]
-    is_finite: tf.Tensor
-
-
-def step_if_finite(objectives: Sequence[Objective], then: Callable[[], None], otherwise: Callable[[], None]) -> Step:
+def step_if_finite(
+    objectives: Sequence[Objective], then: Callable[[], None], otherwise: Callable[[], None]
+) -> List[tf.Tensor]:
     """Takes the gradients of all objectives at the weights of now, then applies them all, or none.
 
     Under a `tf.distribute` strategy losses and gradients are means over the replicas.
@@ -87,7 +77,7 @@ def step_if_finite(objectives: Sequence[Objective], then: Callable[[], None], ot
         otherwise: Called where something is not, in cross-replica context.
 
     Returns:
-        What became of it.
+        Global norm of each objective's gradient before clipping, scalars.
     """
     pairs = []
     for objective in objectives:
@@ -123,4 +113,4 @@ def step_if_finite(objectives: Sequence[Objective], then: Callable[[], None], ot
         tf.cond(strategy.experimental_local_results(is_finite)[0], apply, skip)
 
     replica_context.merge_call(apply_all, args=(each_gradients, is_finite))
-    return Step(norms, is_finite)
+    return norms

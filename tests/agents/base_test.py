@@ -108,14 +108,15 @@ def test_targets_follow_the_critics_by_tau(kind):
 @pytest.mark.parametrize("kind", ["mpo pixels", "mpo state", "d4pg pixels", "d4pg state"])
 def test_targets_are_copied_each_period_and_exactly(eagerly, kind):
     agent = small_agents.build(kind, target_update_period=3).agent
-    held = [v.numpy() for v in agent._networks.variables]  # they start as copies
+    variables, copies = (small_agents.all_of(nets) for nets in (agent._networks, agent._target))
+    held = [v.numpy() for v in variables]  # they start as copies
     for step in range(1, 7):
         agent.train(small_agents.experience(agent, seed=step))
-        assert any(np.any(a != b) for a, b in zip(agent._networks.variables, held))
+        assert any(np.any(a != b) for a, b in zip(variables, held))
         if step % 3 == 0:  # of the weights after the step
-            held = [v.numpy() for v in agent._networks.variables]
-        assert len(agent._target.variables) == len(held)
-        for variable, value in zip(agent._target.variables, held):
+            held = [v.numpy() for v in variables]
+        assert len(copies) == len(held)
+        for variable, value in zip(copies, held):
             np.testing.assert_array_equal(variable, value)
 
 

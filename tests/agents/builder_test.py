@@ -81,7 +81,7 @@ def test_targets_start_as_exact_copies(builts, kind):
     found = small_agents.groups(builts[kind].agent)
     target = found["target"]
     if kind.split()[0] in ("mpo", "d4pg"):  # of all networks
-        sources = builts[kind].agent._networks.variables
+        sources = small_agents.all_of(builts[kind].agent._networks)
     else:  # of two critics, which are not alike
         sources = found["critic"]
         first, second = sources[:4], sources[4:]

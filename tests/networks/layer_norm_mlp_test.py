@@ -52,19 +52,12 @@ def test_the_first_layer_does_not_see_the_inputs_scale():
     np.testing.assert_allclose(net(1000 * inputs), net(10 * inputs), atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("output_scale", "limit"),
-    [
-        (None, np.sqrt(6 / (40 + 30))),  # Glorot uniform
-        (1e-4, np.sqrt(3 * 1e-4 / 30)),
-    ],
-)
-def test_initial_weights(output_scale, limit):
-    net = layer_norm_mlp.LayerNormMLP(50, (60, 40), 30, output_scale=output_scale)
-    layers = (net._first, *net._layers)
-    for layer, expected in zip(layers, (np.sqrt(3 * 0.333 / 60), np.sqrt(3 * 0.333 / 40), limit)):
+def test_initial_weights():
+    net = layer_norm_mlp.LayerNormMLP(50, (60, 40), 30)
+    limits = (np.sqrt(3 * 0.333 / 60), np.sqrt(3 * 0.333 / 40), np.sqrt(6 / (40 + 30)))
+    for layer, limit in zip((net._first, *net._layers), limits):
         kernel, bias = layer.get_weights()
-        assert 0.95 * expected < np.max(np.abs(kernel)) <= expected
+        assert 0.95 * limit < np.max(np.abs(kernel)) <= limit
         assert not np.any(bias)
 
 
@@ -72,10 +65,13 @@ def test_the_output_is_small_at_a_small_scale():
     inputs = 10 * tf.random.normal([100, 5])
     outputs = layer_norm_mlp.LayerNormMLP(5, (16, 16), 2, output_scale=1e-4)(inputs).numpy()
     assert 0 < np.max(np.abs(outputs)) < 0.1
+    kernel, bias = layer_norm_mlp.LayerNormMLP(5, (16, 400), 40, output_scale=1e-4)._layers[-1].get_weights()
+    np.testing.assert_allclose(np.std(kernel), np.sqrt(1e-4 / 400), rtol=0.03)  # of the fan-in, as Acme's
+    assert not np.any(bias)
     usual = layer_norm_mlp.LayerNormMLP(5, (16, 16), 2)(inputs).numpy()
     assert np.max(np.abs(outputs)) < 0.2 * np.max(np.abs(usual))
 
 
 def test_at_least_one_hidden_layer():
-    with pytest.raises(ValueError, match="critic: no hidden sizes, expected at least one"):
-        layer_norm_mlp.LayerNormMLP(3, (), 1, name="critic")
+    with pytest.raises(ValueError, match="hidden_sizes: empty, expected at least one"):
+        layer_norm_mlp.LayerNormMLP(3, (), 1)

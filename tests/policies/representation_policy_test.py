@@ -167,6 +167,13 @@ def test_actions_are_clipped():
     assert np.std(actions) > 0
 
 
+def still(step_types):
+    """Time steps whose states are zero."""
+    count = len(step_types)
+    states = {"state": tf.zeros([count, STATE_SIZE])}
+    return ts.TimeStep(tf.constant(step_types), tf.zeros([count]), tf.ones([count]), states)
+
+
 def test_an_exploration_scale_is_drawn_for_each_episode():
     tf.keras.utils.set_random_seed(0)
     scales = (0.25, 0.5, 1.0, 2.0)
@@ -181,12 +188,15 @@ def test_an_exploration_scale_is_drawn_for_each_episode():
                 assert len(set(found[row, begin:end])) == 1
                 drawn.append(found[row, begin])
     assert set(drawn) == set(scales)
+    # Each is as likely: of 2000 there are 500, with a deviation of 19.
+    many = policy.action(still([FIRST] * 2000), policy.get_initial_state(2000)).state["scale"].numpy()
+    assert all(abs(np.sum(many == scale) - 500) < 100 for scale in scales)
 
 
 def test_exploration_noise_has_the_scale_of_the_state():
     tf.keras.utils.set_random_seed(0)
     policy = of_state([0.0, 0.0], exploration_scales=(0.1,))
-    step = ts.TimeStep(tf.fill([2000], MID), tf.zeros([2000]), tf.ones([2000]), {"state": tf.zeros([2000, STATE_SIZE])})
+    step = still([MID] * 2000)
     for scale in (0.0, 0.05, 0.2):
         noise = policy.action(step, {"scale": tf.fill([2000], scale)}).action.numpy()
         np.testing.assert_allclose(np.std(noise, axis=0), scale, rtol=0.1)

@@ -104,7 +104,6 @@ def build_d4pg(
             nets.actor,
             nets.actor.variables,
             exploration_scales=scales,
-            name=f"{name}_policy",
         )
         for name, scales in (("greedy", ()), ("stochastic", exploration_scales))
     }

@@ -89,8 +89,3 @@ class D4pgNetworks(NamedTuple):
     representation: representations.Representation
     critic: CategoricalCritic
     actor: DeterministicActor
-
-    @property
-    def variables(self) -> Sequence[tf.Variable]:
-        """All of them."""
-        return [v for module in self for v in module.variables]

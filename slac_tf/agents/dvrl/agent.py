@@ -76,7 +76,6 @@ class DvrlAgent(base.Agent):
         reward_scale: float,
         loss_weights: Weights,
         train_step_counter: tf.Variable,
-        name: str = "dvrl_agent",
     ):
         """Constructor.
 
@@ -93,7 +92,6 @@ class DvrlAgent(base.Agent):
             reward_scale: Of rewards in the loss.
             loss_weights: Of the terms.
             train_step_counter: Incremented by each `train`.
-            name: Name.
         """
         super().__init__(
             time_step_spec,
@@ -102,7 +100,6 @@ class DvrlAgent(base.Agent):
             collect_policy=collect_policy,
             sequence_length=sequence_length,
             train_step_counter=train_step_counter,
-            name=name,
         )
         self._networks = networks
         self._optimizer = optimizer

@@ -60,9 +60,7 @@ def build_dvrl(
     filtered = belief(time_step_spec.observation, action_size)
     actor = networks.GaussianActor(filtered.size, action_size)
     policies = {
-        name: belief_policy.BeliefPolicy(
-            time_step_spec, action_spec, filtered, actor, greedy=name == "greedy", name=f"{name}_policy"
-        )
+        name: belief_policy.BeliefPolicy(time_step_spec, action_spec, filtered, actor, greedy=name == "greedy")
         for name in ("greedy", "stochastic")
     }
     agent = dvrl_agent.DvrlAgent(

@@ -144,7 +144,7 @@ class GaussianActor(tf.Module):
 
     def __init__(self, input_size: int, action_size: int):
         super().__init__()
-        self._mean = dense(action_size, None, gain=0.01)
+        self._mean = dense(action_size, None, gain=0.01 * math.sqrt(2.0))
         self._mean(tf.zeros([1, input_size]))
         self._log_std = tf.Variable(tf.zeros([action_size]), name="log_std")
 

@@ -1,18 +1,15 @@
 """Maximum a posteriori policy optimisation (Abdolmaleki et al. 2018a, 2018b)."""
 
-from typing import Dict, List, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 import tensorflow as tf
-from tf_agents.policies import tf_policy
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory as trajectory_lib
 from tf_agents.typing import types as tf_types
-from tf_agents.utils import common
 
 from slac_tf.agents import base
 from slac_tf.agents.mpo import networks as mpo_networks
 from slac_tf.losses import mpo, n_step, sac
-from slac_tf.networks import representations
 from slac_tf.utils import optimizers
 
 _DUAL_FLOOR = -18.0  # of what softplus makes a multiplier
@@ -66,12 +63,11 @@ def _positive(variable: tf.Variable) -> tf.Tensor:
     return tf.nn.softplus(variable) + _DUAL_MIN
 
 
-class MpoAgent(base.Agent):
+class MpoAgent(base.NStepAgent):
     """MPO with an n-step critic.
 
-    Replayed windows hold H+n steps, H the frames that are seen. Variables trained by each loss: the critic
-    loss trains critic and encoder, the policy loss the actor, the dual loss η, α_μ and α_Σ; the target
-    networks, encoder among them, are copied now and then.
+    Variables trained by each loss: the critic loss trains critic and encoder, the policy loss the actor, the dual loss
+    η, α_μ and α_Σ.
     """
 
     def __init__(
@@ -82,15 +78,9 @@ class MpoAgent(base.Agent):
         target_networks: mpo_networks.MpoNetworks,
         mpo_optimizers: MpoOptimizers,
         *,
-        policy: tf_policy.TFPolicy,
-        collect_policy: tf_policy.TFPolicy,
         bounds: Bounds,
         num_samples: int,
-        num_steps: int,
-        gamma: float,
-        target_update_period: int,
-        train_step_counter: tf.Variable,
-        name: str = "mpo_agent",
+        **arguments: Any,
     ):
         """Constructor.
 
@@ -100,66 +90,26 @@ class MpoAgent(base.Agent):
             networks: The networks, built.
             target_networks: The same, for the delayed copies.
             mpo_optimizers: One for each group of variables.
-            policy: The mean of π.
-            collect_policy: A sample of π.
             bounds: Of the KL divergences.
             num_samples: N, actions a state in the E-step.
-            num_steps: n, rewards in the critic's target.
-            gamma: Discount factor of an agent step.
-            target_update_period: Train steps between copies to the target networks.
-            train_step_counter: Incremented by each `train`.
-            name: Name.
+            **arguments: Those of `NStepAgent`.
         """
-        length = networks.representation.length
-        super().__init__(
-            time_step_spec,
-            action_spec,
-            policy=policy,
-            collect_policy=collect_policy,
-            sequence_length=length + num_steps - 1,
-            train_step_counter=train_step_counter,
-            name=name,
-        )
-        self._networks = networks
-        self._target = target_networks
-        self._step = length - 1  # of the window: the one that is trained on
+        super().__init__(time_step_spec, action_spec, networks, target_networks, **arguments)
         self._bounds = bounds
         self._num_samples = num_samples
-        self._num_steps = num_steps
-        self._gamma = gamma
         self._dual = _Dual(action_spec.shape.num_elements())
         self._optimizers = mpo_optimizers
         optimizers.create_moments(mpo_optimizers.critic, self._critic_variables)
         optimizers.create_moments(mpo_optimizers.actor, networks.actor.trainable_variables)
         optimizers.create_moments(mpo_optimizers.dual, self._dual.trainable_variables)
-        self._copy_now_and_then = common.Periodically(self._copy_to_target, target_update_period, "target_update")
-
-    @property
-    def _critic_variables(self) -> List[tf.Variable]:
-        return [*self._networks.critic.trainable_variables, *self._networks.representation.trainable_variables]
-
-    def _initialize(self) -> None:
-        self._copy_to_target()
-
-    def _copy_to_target(self) -> tf.Operation:
-        return common.soft_variables_update(self._networks.variables, self._target.variables)
 
     def _update_targets(self) -> None:
         self._dual.clip()
-        self._copy_now_and_then()
+        super()._update_targets()
 
     def _losses(self, experience: trajectory_lib.Trajectory, weights: tf.Tensor) -> base.Losses:
-        first = self._step
-        returns = n_step.n_step(
-            experience.reward[:, first : first + self._num_steps],
-            experience.discount[:, first : first + self._num_steps],
-            experience.step_type[:, first + 1 : first + 1 + self._num_steps],
-            self._gamma,
-        )
         # The E-step's samples at the state after the return give the critic its target, too.
-        later = representations.at(
-            self._target.representation, experience.observation, experience.step_type, first + returns.steps
-        )
+        returns, later = self._returns(experience)
         actions = self._target.actor.samples(later, self._num_samples)  # [N, B, A]
         qs = self._target_qs(later, actions)  # [N, B]
 
@@ -196,8 +146,7 @@ class MpoAgent(base.Agent):
         Returns:
             The loss `[B]` and means to log.
         """
-        steps = tf.fill(tf.shape(experience.step_type)[:1], self._step)
-        seen = representations.at(self._networks.representation, experience.observation, experience.step_type, steps)
+        seen = self._seen(experience)
         q = self._networks.critic(seen, experience.action[:, self._step])
         target = returns.returns + returns.discount * next_value
         extra = {"q_mean": tf.reduce_mean(q), "q_target_mean": tf.reduce_mean(target)}

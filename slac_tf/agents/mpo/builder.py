@@ -81,7 +81,7 @@ def build_mpo(
     length = nets.representation.length
     policies = {
         name: representation_policy.RepresentationPolicy(
-            time_step_spec, action_spec, nets.representation, act, nets.actor.variables, name=f"{name}_policy"
+            time_step_spec, action_spec, nets.representation, act, nets.actor.variables
         )
         for name, act in (("greedy", nets.actor.mode), ("stochastic", nets.actor.sample))
     }

@@ -97,8 +97,3 @@ class MpoNetworks(NamedTuple):
     representation: representations.Representation
     critic: ClippedActionCritic
     actor: GaussianActor
-
-    @property
-    def variables(self) -> Sequence[tf.Variable]:
-        """All of them."""
-        return [v for module in self for v in module.variables]

@@ -33,7 +33,6 @@ class PlanetAgent(base.ModelAgent):
         sequence_length: int,
         reward_scale: float,
         train_step_counter: tf.Variable,
-        name: str = "planet_agent",
     ):
         """Constructor.
 
@@ -47,7 +46,6 @@ class PlanetAgent(base.ModelAgent):
             sequence_length: T; windows of replay hold T+1 steps.
             reward_scale: Weight of the reward's term of the loss.
             train_step_counter: Incremented by each `train`.
-            name: Name.
         """
         super().__init__(
             time_step_spec,
@@ -57,7 +55,6 @@ class PlanetAgent(base.ModelAgent):
             collect_policy=collect_policy,
             sequence_length=sequence_length,
             train_step_counter=train_step_counter,
-            name=name,
         )
         self._optimizer = optimizer
         self._reward_scale = reward_scale

@@ -35,7 +35,7 @@ def build_planet(
     clip_norm: checks.Positive = 1000.0,
     exploration_scale: checks.NotNegative = 0.3,
 ) -> types.BuiltAgent:
-    """Builds the agent; the defaults are those of the published code's camera-ready version.
+    """Builds the agent; the defaults are those of the published code.
 
     The planner's settings are `CemSettings`.
 
@@ -76,12 +76,10 @@ def build_planet(
     )
     settings = cem.CemSettings()
 
-    def policy(name: str, scale: float) -> planner_policy.PlannerPolicy:
-        return planner_policy.PlannerPolicy(
-            time_step_spec, action_spec, model, settings, exploration_scale=scale, name=f"{name}_policy"
-        )
-
-    policies = {"greedy": policy("greedy", 0.0), "stochastic": policy("stochastic", exploration_scale)}
+    policies = {
+        name: planner_policy.PlannerPolicy(time_step_spec, action_spec, model, settings, exploration_scale=scale)
+        for name, scale in (("greedy", 0.0), ("stochastic", exploration_scale))
+    }
     agent = planet_agent.PlanetAgent(
         time_step_spec,
         action_spec,

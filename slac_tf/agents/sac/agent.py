@@ -53,7 +53,6 @@ class SacAgent(base.Agent):
         initial_alpha: float,
         target_entropy: float,
         train_step_counter: tf.Variable,
-        name: str = "sac_agent",
     ):
         """Constructor.
 
@@ -69,7 +68,6 @@ class SacAgent(base.Agent):
             initial_alpha: Temperature at the start.
             target_entropy: In nats.
             train_step_counter: Incremented by each `train`.
-            name: Name.
         """
         length = networks.representation.length
         super().__init__(
@@ -79,7 +77,6 @@ class SacAgent(base.Agent):
             collect_policy=collect_policy,
             sequence_length=length,
             train_step_counter=train_step_counter,
-            name=name,
         )
         self._networks = networks
         self._step = length - 1  # of the window: the one whose transition is trained on

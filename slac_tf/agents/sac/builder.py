@@ -60,9 +60,7 @@ def build_sac(
     seen = representations.represent(time_step_spec.observation, representation)
     nets = networks.make_networks(seen, action_size, hidden_sizes)
     policies = {
-        name: representation_policy.RepresentationPolicy(
-            time_step_spec, action_spec, seen, act, nets.actor.variables, name=f"{name}_policy"
-        )
+        name: representation_policy.RepresentationPolicy(time_step_spec, action_spec, seen, act, nets.actor.variables)
         for name, act in (("greedy", nets.actor.mode), ("stochastic", nets.actor.sample))
     }
     agent = sac_agent.SacAgent(

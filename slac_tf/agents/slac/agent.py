@@ -50,7 +50,6 @@ class SlacAgent(base.ModelAgent):
         reset_interval: Optional[int],
         imagination: synthetic.Imagination,
         train_step_counter: tf.Variable,
-        name: str = "slac_agent",
     ):
         """Constructor.
 
@@ -75,7 +74,6 @@ class SlacAgent(base.ModelAgent):
             reset_interval: Train steps between two resets of critics, actor and temperature; None for none.
             imagination: Synthetic experience, for actor and critics that see latents.
             train_step_counter: Incremented by each `train`.
-            name: Name.
         """
         super().__init__(
             time_step_spec,
@@ -85,7 +83,6 @@ class SlacAgent(base.ModelAgent):
             collect_policy=collect_policy,
             sequence_length=sequence_length,
             train_step_counter=train_step_counter,
-            name=name,
         )
         self._critics = list(networks.critics)
         self._target_critics = list(networks.target_critics)
@@ -134,7 +131,7 @@ class SlacAgent(base.ModelAgent):
     # Training.
 
     def _pretraining_losses(self, experience: trajectory_lib.Trajectory) -> base.Losses:
-        model, losses, _ = self._model_objective(self._shifts.for_model(_window(experience)))
+        model, losses, _ = self._model_objective(self._shifts.of(_window(experience), self._shifts.model))
         return base.Losses([model], _model_summary(losses))
 
     def _model_objective(
@@ -155,10 +152,10 @@ class SlacAgent(base.ModelAgent):
         has a gradient into the model, so recording it would be waste.
         """
         size = self._model_batch_size // tf.distribute.get_strategy().num_replicas_in_sync
-        seen = self._shifts.for_critic(window)
+        seen = self._shifts.of(window, self._shifts.critic)
         if self._shifts.model != self._shifts.critic:
             modelled = tf.nest.map_structure(lambda x: x[:size], window)
-            model, losses, _ = self._model_objective(self._shifts.for_model(modelled))
+            model, losses, _ = self._model_objective(self._shifts.of(modelled, self._shifts.model))
             return model, losses, self.infer(seen)
         model, losses, inferred = self._model_objective(tf.nest.map_structure(lambda x: x[:size], seen))
         batch_size = window.actions.shape[0]

@@ -26,7 +26,16 @@ class Input(Protocol):
     length: int
 
     def at(self, step: int, window: window_lib.Window, inferred: window_lib.Inferred) -> tf.Tensor:
-        """What is seen at one step of a window, `[B, size] float32`."""
+        """What is seen at one step of a window.
+
+        Args:
+            step: Index in the window, at least `length - 1`.
+            window: `[B, T+1, …]`.
+            inferred: `[B, T+1, …]`.
+
+        Returns:
+            `[B, size] float32`.
+        """
         ...
 
     def policy(
@@ -37,9 +46,16 @@ class Input(Protocol):
         *,
         greedy: bool,
         keep_features: bool,
-        name: str,
     ) -> tf_policy.TFPolicy:
-        """A policy whose actor sees this; `keep_features` says that weights will stay."""
+        """A policy whose actor sees this.
+
+        Args:
+            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
+            action_spec: `[A] float32` in [-1, 1].
+            actor: Sees the vector.
+            greedy: Whether to take the mode of the distribution instead of a sample.
+            keep_features: Whether the state may hold features; only right while the weights stay.
+        """
         ...
 
 
@@ -60,16 +76,7 @@ class HistoryInput:
         self._history = history
 
     def at(self, step: int, window: window_lib.Window, inferred: window_lib.Inferred) -> tf.Tensor:
-        """The history that a policy would have had at a step.
-
-        Args:
-            step: Index in the window, at least `history.length - 1`.
-            window: `[B, T+1, …]`.
-            inferred: `[B, T+1, …]`.
-
-        Returns:
-            `[B, size] float32`.
-        """
+        """The history that a policy would have had at a step."""
         return self._history.at(step, inferred.features, window.actions, window.step_types)
 
     def policy(
@@ -80,23 +87,10 @@ class HistoryInput:
         *,
         greedy: bool,
         keep_features: bool,
-        name: str,
     ) -> history_policy.HistoryPolicy:
-        """A policy that keeps frames, or features where weights stay, and actions.
-
-        Args:
-            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
-            action_spec: `[A] float32` in [-1, 1].
-            actor: Sees the history.
-            greedy: Whether to take the mode of the distribution instead of a sample.
-            keep_features: Whether the state holds features; only right while the weights stay.
-            name: Name.
-
-        Returns:
-            The policy.
-        """
+        """A policy that keeps frames, or features where weights stay, and actions."""
         return history_policy.HistoryPolicy(
-            time_step_spec, action_spec, self._history, actor, greedy=greedy, keep_features=keep_features, name=name
+            time_step_spec, action_spec, self._history, actor, greedy=greedy, keep_features=keep_features
         )
 
 
@@ -117,16 +111,7 @@ class LatentInput:
         self._model = model
 
     def at(self, step: int, window: window_lib.Window, inferred: window_lib.Inferred) -> tf.Tensor:
-        """The latent of a step, filtered from the window's first step on, or from the episode's.
-
-        Args:
-            step: Index in the window.
-            window: `[B, T+1, …]`.
-            inferred: `[B, T+1, …]`.
-
-        Returns:
-            `[B, size] float32`.
-        """
+        """The latent of a step, filtered from the window's first step on, or from the episode's."""
         del window
         return inferred.latents[:, step]
 
@@ -138,20 +123,7 @@ class LatentInput:
         *,
         greedy: bool,
         keep_features: bool,
-        name: str,
     ) -> latent_policy.LatentPolicy:
-        """A policy that keeps the posterior of the latent and the last action.
-
-        Args:
-            time_step_spec: Its observation holds `'pixels'`, `[64, 64, 3] uint8`.
-            action_spec: `[A] float32` in [-1, 1].
-            actor: Sees the latent.
-            greedy: Whether to take the mode of the distribution instead of a sample.
-            keep_features: Has no effect: no frame is seen twice.
-            name: Name.
-
-        Returns:
-            The policy.
-        """
+        """A policy that keeps the posterior of the latent and the last action; no frame is seen twice."""
         del keep_features
-        return latent_policy.LatentPolicy(time_step_spec, action_spec, self._model, actor, greedy=greedy, name=name)
+        return latent_policy.LatentPolicy(time_step_spec, action_spec, self._model, actor, greedy=greedy)

@@ -45,29 +45,16 @@ class Shifts(NamedTuple):
     critic: int
     each_frame: bool
 
-    def for_model(self, window: Window) -> Window:
-        """A window as the model is trained on it.
+    def of(self, window: Window, pixels: int) -> Window:
+        """A window with its frames shifted by up to so many pixels.
 
         Args:
             window: `[B, T+1, …]`.
+            pixels: `model` or `critic`.
 
         Returns:
             Same shapes.
         """
-        return self._shifted(window, self.model)
-
-    def for_critic(self, window: Window) -> Window:
-        """A window as it is filtered for critics and actor.
-
-        Args:
-            window: `[B, T+1, …]`.
-
-        Returns:
-            Same shapes.
-        """
-        return self._shifted(window, self.critic)
-
-    def _shifted(self, window: Window, pixels: int) -> Window:
         if not pixels:
             return window
         return window._replace(frames=augmentation.random_shift(window.frames, pixels, each_frame=self.each_frame))

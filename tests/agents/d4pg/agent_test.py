@@ -174,8 +174,13 @@ def test_priorities_are_the_kl_of_each_window(state_agent):
     np.testing.assert_allclose(extra["priorities"], expected, rtol=1e-4)
     np.testing.assert_allclose(extra["critic_kl"], np.mean(expected), rtol=1e-4)
     np.testing.assert_allclose(extra["critic_loss"], np.mean(expected), rtol=1e-4)
-    for seed in range(3):
-        assert np.all(agent.loss(small_agents.experience(agent, seed), tf.ones([B])).extra["priorities"] >= 0)
+
+
+def test_no_window_has_priority_zero(state_agent):
+    agent, experience = state_agent, bandit(state_agent)
+    fakes.make_constant(agent._networks.critic, 100 * tf.one_hot(4, 9))  # all on 0, as the target
+    extra = agent.loss(experience._replace(reward=tf.zeros_like(experience.reward)), tf.ones([B])).extra
+    assert np.min(extra["priorities"]) == np.float32(1e-6)  # that window's KL is 0
 
 
 def test_importance_weights_scale_the_critics_loss_alone(state_agent):

@@ -50,10 +50,3 @@ def test_the_critic_sees_what_is_seen_and_the_action(hidden_sizes):
         q = critic.mean(*inputs)
     for gradient in tape.gradient(q, inputs):
         assert np.all(np.any(gradient.numpy() != 0, axis=-1))
-
-
-def test_variables_are_those_of_all_networks(nets):
-    # Two hidden layers and an output, a kernel and a bias each, and the normalization's two: 8 a network.
-    assert len(nets.critic.variables) == len(nets.actor.variables) == 8
-    assert [v.ref() for v in nets.variables] == [v.ref() for v in (*nets.critic.variables, *nets.actor.variables)]
-    assert len(nets.actor.trainable_variables) == 8

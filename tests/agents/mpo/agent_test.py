@@ -204,14 +204,6 @@ def test_weights_scale_the_critics_gradient(eagerly):
 # Policy and dual
 
 
-def test_actions_are_clipped():
-    built = small_agents.build("mpo state")
-    fakes.make_constant(built.agent._networks.actor, [5.0, -5.0, 0.0, 0.0])
-    time_step = tf.nest.map_structure(lambda spec: tf.zeros([2, *spec.shape], spec.dtype), built.agent.time_step_spec)
-    for policy in built.policies.values():
-        np.testing.assert_array_equal(policy.action(time_step).action, [[1.0, -1.0]] * 2)
-
-
 def test_policy_and_dual_loss_by_hand():
     agent = build("state", epsilon=0.2, epsilon_mean=0.01, epsilon_std=0.001)
     fakes.make_constant(agent._networks.actor, [0.1, 0.1, 0.0, 0.0])

@@ -93,25 +93,3 @@ def test_sizes(made):
 
     assert shapes(made.actor) == sorted([(3, 8), (8,), (8,), (8,), (8, 4), (4,)])
     assert shapes(made.critic) == sorted([(3, 6), (6,), (6,), (6,), (6 + 2, 7), (7,), (7, 1), (1,)])
-
-
-def test_variables_are_those_of_all_parts():
-    tf.keras.utils.set_random_seed(0)
-    part = tf.Module()
-    part.weight = tf.Variable(1.0)
-    made = make(part)
-    listed = [v.ref() for v in made.variables]
-    assert len(listed) == len(set(listed)) == 1 + len(made.actor.variables) + len(made.critic.variables)
-    assert part.weight.ref() in listed
-
-
-def test_networks_are_copied_by_the_order_of_their_variables(made, states):
-    others = make(made.representation)
-    assert np.any(others.actor.mode(states) != made.actor.mode(states))
-    assert len(others.variables) == len(made.variables)
-    for source, target in zip(made.variables, others.variables):
-        target.assign(source)
-    actions = tf.fill([4, ACTION_SIZE], 0.5)
-    np.testing.assert_array_equal(others.critic(states, actions), made.critic(states, actions))
-    for name in ("loc", "scale"):
-        np.testing.assert_array_equal(getattr(others.actor(states), name), getattr(made.actor(states), name))

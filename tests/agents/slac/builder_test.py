@@ -1,5 +1,4 @@
 import fakes
-import gin
 import numpy as np
 import pytest
 import small_agents
@@ -54,7 +53,6 @@ def test_a_history_of_the_whole_window():
 def test_the_latent_model_must_be_chosen():
     with pytest.raises(RuntimeError, match="latent_model"):
         builder.build_slac(*fakes.specs(), tf.Variable(0, dtype=tf.int64))
-    gin.clear_config()
 
 
 @pytest.mark.parametrize("critic_layer_norm", [False, True])
