@@ -129,7 +129,7 @@ def test_what_is_seen_of_what_is_observed(kind):
     assert isinstance(state.agent._networks.representation, representations.State)
 
 
-@one_of_each
+@pytest.mark.parametrize("kind", [*small_agents.ONE_OF_EACH, "planet pixels"])
 @pytest.mark.parametrize(
     ("observation", "message"),
     [
@@ -153,6 +153,15 @@ def test_observations_that_do_not_fit_are_refused(kind, observation, message):
         ("sac state", {"representation": None}, "build_sac.representation: None, expected a reference"),
         ("mpo state", {"dual_learning_rate": -1}, "build_mpo.dual_learning_rate: -1, expected a number of at least 0"),
         ("mpo state", {"actor_hidden_sizes": (0,)}, r"build_mpo.actor_hidden_sizes: \(0,\), expected integers"),
+        ("planet pixels", {"sequence_length": 0}, "build_planet.sequence_length: 0, expected an integer of at least 1"),
+        ("planet pixels", {"s_size": 1.5}, "build_planet.s_size: 1.5, expected an integer of at least 1"),
+        ("planet pixels", {"free_nats": -1}, "build_planet.free_nats: -1, expected a number of at least 0"),
+        ("planet pixels", {"epsilon": 0}, "build_planet.epsilon: 0, expected a number above 0"),
+        (
+            "planet pixels",
+            {"exploration_scale": -0.3},
+            "build_planet.exploration_scale: -0.3, expected a number of at least 0",
+        ),
         ("d4pg state", {"num_steps": 0}, "build_d4pg.num_steps: 0, expected an integer of at least 1"),
         ("d4pg state", {"target_update_period": 1.5}, r"build_d4pg.target_update_period: 1.5, expected an integer"),
         ("d4pg state", {"priority_exponent": -1}, "build_d4pg.priority_exponent: -1, expected a number of at least 0"),

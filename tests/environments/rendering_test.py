@@ -81,11 +81,6 @@ def test_nothing_that_binds_to_gl_is_imported():
     assert result.stdout.strip() == "set()"
 
 
-def test_unknown_quality():
-    with pytest.raises(ValueError, match=r"render_quality='ultra': expected one of \['default', 'fast'\]"):
-        rendering.apply_quality(mock.Mock(), "ultra", 64)
-
-
 def test_quality_settings():
     model = mock.Mock()
     model.vis.global_.offwidth, model.vis.global_.offheight = 640, 48

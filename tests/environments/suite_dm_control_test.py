@@ -110,14 +110,3 @@ def test_image_size_and_named_camera(load):
     assert frame.shape == (32, 32, 3)
     frame = load("cheetah", "run", image_size=700, observations=("pixels",)).reset().observation["pixels"]
     assert frame.shape == (700, 700, 3)  # larger than the suite's buffer
-
-
-def test_what_is_not_there_is_named_with_what_is():
-    with pytest.raises(ValueError, match="domain_name='cheeta' is not in the suite: did you mean 'cheetah'"):
-        suite_dm_control.load_dm_control("cheeta", "run")
-    with pytest.raises(ValueError, match="task_name='runs' is not in the suite: did you mean 'run'"):
-        suite_dm_control.load_dm_control("cheetah", "runs")
-    with pytest.raises(ValueError, match=r"camera_id=7: .*\['side', 'back'\]"):
-        suite_dm_control.load_dm_control("cheetah", "run", camera_id=7)
-    with pytest.raises(ValueError, match="render_quality='best'"):
-        suite_dm_control.load_dm_control("cheetah", "run", render_quality="best")

@@ -61,9 +61,9 @@ def test_shapes(name):
         assert model.vector(model.open_loop(features, actions, frames)).shape == latents.shape
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_every_variable_is_trained(name):
-    built = fakes.build_agent(latent_model=MODELS[name])
+@pytest.mark.parametrize("latent_model", [*MODELS.values(), fakes.TwoLayerModel], ids=[*MODELS, "two_layer"])
+def test_every_variable_is_trained(latent_model):
+    built = fakes.build_agent(latent_model=latent_model)
     model = built.agent._model
     window_ = slac_agent._window(fakes.experience())
     with tf.GradientTape() as tape:

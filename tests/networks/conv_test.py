@@ -137,9 +137,3 @@ def test_decoders_in_bfloat16(make):
     frames = rounded(latents)
     assert frames.dtype == tf.float32
     np.testing.assert_allclose(frames, exact(latents), atol=0.05)
-
-
-def test_another_dtype_is_refused():
-    gin.parse_config("build_convolution_policy.dtype = 'float16'")
-    with pytest.raises(ValueError, match=r"build_convolution_policy\.dtype: 'float16', expected one of"):
-        conv.Encoder(1)

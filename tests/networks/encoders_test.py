@@ -1,4 +1,3 @@
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -101,13 +100,6 @@ def test_max_pooling_takes_the_largest():
     frame = np.random.RandomState(0).uniform(size=(64, 64)).astype(np.float32)
     features = encoder(tf.constant(frame[np.newaxis, :, :, np.newaxis]))
     np.testing.assert_allclose(features[0], frame.reshape(16, 4, 16, 4).max(axis=(1, 3)).ravel())
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_gin_knows_them(name):
-    gin.parse_config(f"build_{name}_encoder.base_depth = 2")
-    sizes = {"slac": 16, "strided": 128, "control_suite": 1682, "max_pool": 512}
-    assert BUILDERS[name]().feature_size == sizes[name]
 
 
 def test_frames_and_state_side_by_side():

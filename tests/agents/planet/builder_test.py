@@ -35,30 +35,3 @@ def test_a_reward_is_not_predicted_from_the_action(built):
     # [h, s] -> 8 -> 1, nothing of a second latent or an action.
     shapes = [tuple(v.shape) for v in built.reusable.module._reward.trainable_variables]
     assert sorted(shapes) == sorted([(9, 8), (8,), (8, 1), (1,)])
-
-
-@pytest.mark.parametrize(
-    ("observation", "message"),
-    [
-        ({"state": STATE}, r"build_planet: observation holds \['state'\], expected 'pixels'"),
-        ({"pixels": tf.TensorSpec([84, 84, 3], tf.uint8)}, r"frames of shape \[84, 84, 3\], expected \[64, 64, 3\]"),
-    ],
-)
-def test_observations_that_do_not_fit_are_refused(observation, message):
-    with pytest.raises(ValueError, match=message):
-        small_agents.build("planet pixels", observation=observation)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"sequence_length": 0}, "build_planet.sequence_length: 0, expected an integer of at least 1"),
-        ({"s_size": 1.5}, "build_planet.s_size: 1.5, expected an integer of at least 1"),
-        ({"free_nats": -1}, "build_planet.free_nats: -1, expected a number of at least 0"),
-        ({"epsilon": 0}, "build_planet.epsilon: 0, expected a number above 0"),
-        ({"exploration_scale": -0.3}, "build_planet.exploration_scale: -0.3, expected a number of at least 0"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        small_agents.build("planet pixels", **settings)
