@@ -31,9 +31,9 @@ def main() -> int:
 
     try:
         root_dir = pathlib.Path(str(_ROOT_DIR.value))
+        configuration.load_run(root_dir)
         picture = prediction.predict(
             root_dir,
-            configuration.load_run(root_dir),
             num_sequences=_SEQUENCES.value,
             num_frames=_FRAMES.value,
             context_frames=_CONTEXT_FRAMES.value,

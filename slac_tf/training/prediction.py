@@ -17,13 +17,12 @@ _GAP = 4  # pixels between sequences
 
 
 def predict(
-    root_dir: pathlib.Path, config: str, *, num_sequences: int, num_frames: int, context_frames: int, seed: int
+    root_dir: pathlib.Path, *, num_sequences: int, num_frames: int, context_frames: int, seed: int
 ) -> np.ndarray:
     """Plays episodes with the run's collect policy and draws what the model makes of their frames.
 
     Args:
-        root_dir: The run's directory.
-        config: All its gin bindings as text; gin holds them.
+        root_dir: The run's directory; gin holds all its bindings.
         num_sequences: Sequences, each from an episode of its own.
         num_frames: Length of each, which ends in the middle of its episode or with it.
         context_frames: Frames that the conditional prior is given; 1 in the paper.
@@ -36,7 +35,7 @@ def predict(
     Raises:
         ValueError: If there is no checkpoint, the agent has no model, or an argument does not fit.
     """
-    run = restored.restore(root_dir, config, seed)
+    run = restored.restore(root_dir, seed)
     try:
         if run.built.report is None:
             raise ValueError(f"{root_dir}: its {type(run.built.agent).__name__} has no latent model to draw")

@@ -24,12 +24,11 @@ class RestoredRun(NamedTuple):
     found: checkpoints.Found
 
 
-def restore(root_dir: pathlib.Path, config: str, seed: int = 0) -> RestoredRun:
+def restore(root_dir: pathlib.Path, seed: int = 0) -> RestoredRun:
     """Builds a run's environment and agent and restores the newest checkpoint.
 
     Args:
-        root_dir: The run's directory.
-        config: All its gin bindings as text; gin holds them.
+        root_dir: The run's directory; gin holds all its bindings.
         seed: Of the environment.
 
     Returns:
@@ -61,7 +60,7 @@ def export_run(root_dir: pathlib.Path, config: str, out: Optional[pathlib.Path])
     Raises:
         ValueError: If there is no checkpoint.
     """
-    run = restore(root_dir, config)
+    run = restore(root_dir)
     state = run.found.state
     manifest = evaluation.export_manifest(run.environment, config, state["env_step"], state["seed"])
     run.environment.close()

@@ -128,7 +128,7 @@ def test_predict_writes_its_picture_into_a_new_directory(command, tmp_path, monk
 
     picture = np.random.default_rng(0).integers(0, 256, [8, 6, 3], np.uint8)
     monkeypatch.setattr(configuration, "load_run", lambda root_dir: "")
-    monkeypatch.setattr(prediction, "predict", lambda root_dir, config, **settings: picture)
+    monkeypatch.setattr(prediction, "predict", lambda root_dir, **settings: picture)
     out = tmp_path / "new" / "figure.png"
     assert command("predict", "--root_dir=x", f"--out={out}")[0] == 0
     np.testing.assert_array_equal(np.array(Image.open(out)), picture)

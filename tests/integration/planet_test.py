@@ -87,7 +87,8 @@ def test_the_exported_planner_plays(root):
 
 def test_predictions(root):
     settings = dict(num_sequences=1, num_frames=8, context_frames=5, seed=0)
-    picture = prediction.predict(root, configuration.load_run(root), **settings)
+    configuration.load_run(root)
+    picture = prediction.predict(root, **settings)
     assert picture.shape == (4 * 64, 8 * 64, 3)
 
 

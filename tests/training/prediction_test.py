@@ -36,7 +36,8 @@ def root(tmp_path_factory):
 
 def predict(root, **arguments):
     settings = dict(num_sequences=2, num_frames=5, context_frames=1, seed=0)
-    return prediction.predict(root, configuration.load_run(root), **{**settings, **arguments})
+    configuration.load_run(root)
+    return prediction.predict(root, **{**settings, **arguments})
 
 
 def test_the_figure_has_four_rows_for_each_sequence_and_the_frames_of_the_task(root, tmp_path):

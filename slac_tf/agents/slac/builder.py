@@ -119,9 +119,9 @@ def build_slac(
     _check_lengths(nets, sequence_length, transitions_per_window, actor_loss_on_next_step)
 
     def policy(name: str, *, keep_features: bool) -> tf_policy.TFPolicy:
-        greedy = name == "greedy"
-        make = nets.actor_input.policy
-        return make(time_step_spec, action_spec, nets.actor, greedy=greedy, keep_features=keep_features)
+        return nets.actor_input.policy(
+            time_step_spec, action_spec, nets.actor, greedy=name == "greedy", keep_features=keep_features
+        )
 
     agent = slac_agent.SlacAgent(
         time_step_spec,
