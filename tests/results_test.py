@@ -58,7 +58,7 @@ ROW = re.compile(r"^\| `(\w+)` \| ([\d,]+) \| (stochastic|greedy) \| ([^|]+) \| 
 COLUMNS = {"stochastic": "AverageReturnEvalPolicy", "greedy": "AverageReturnEvalGreedyPolicy"}
 
 
-@pytest.mark.parametrize("folder", ["dmc6", "dvrl", "levers", "planet", "quickstart", "sac_state"])
+@pytest.mark.parametrize("folder", ["dmc6", "dvrl", "levers", "paper_size", "planet", "quickstart", "sac_state"])
 def test_rows_of_run_directories_say_what_was_measured(folder):
     directory = ROOT / "results" / folder
     rows = ROW.findall((directory / "README.md").read_text())
